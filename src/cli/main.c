@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* imsafe: finds the verb and runs it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/verbs.h"
+
+const struct verb *const verbs[] = {
+	NULL,
+};
+
+static void usage(FILE *out)
+{
+	fprintf(out, "ImSafe learns what a service normally asks of the kernel and raises an alarm when it stops behaving "
+		     "like itself.\n\nUsage: imsafe VERB [OPTIONS] ...\n\n");
+	for (const struct verb *const *verb = verbs; *verb; verb++)
+		fprintf(out, "  %-10s %s\n", (*verb)->name, (*verb)->summary);
+	fprintf(out, "\n'imsafe VERB --help' explains a verb, with examples. 'imsafe --version' prints the version.\n");
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : "";
+
+	if (!*name || !strcmp(name, "help") || !strcmp(name, "--help") || !strcmp(name, "-h")) {
+		usage(*name ? stdout : stderr);
+		return *name ? EXIT_OK : EXIT_ERROR;
+	}
+	if (!strcmp(name, "--version")) {
+		puts("imsafe " IMSAFE_VERSION);
+		return EXIT_OK;
+	}
+	for (const struct verb *const *verb = verbs; *verb; verb++)
+		if (!strcmp(name, (*verb)->name))
+			return (*verb)->run(argc - 1, argv + 1);
+	fprintf(stderr, "imsafe: there is no verb '%.32s'; 'imsafe help' lists them\n", name);
+	return EXIT_ERROR;
+}

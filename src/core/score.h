@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The one scoring step: state x image x event -> verdict. Compiled into the library, the BPF program, the fuzzers and
+ * the tests from this same source, so that live and replayed scores are equal to the bit.
+ *
+ * Cost of a call (Witten-Bell back-off, quantised when the image was frozen):
+ *   found in the state:  edge.cost
+ *   otherwise:           header.cost (back-off) + the cost in the suffix state, and so on to the root; at most COST_MAX
+ * Normality of a call = 1 - cost / COST_MAX. The running mean over the latest n = min(calls, length) calls is judged
+ * from min_calls on:     sum of costs > limit * n   <=>   mean normality < threshold
+ * An episode opens at the first call below; it closes when every window has stayed above for its whole length.
+ *
+ * Rules for this file: no floats, no signed or 64-bit division, indices masked, no padding, no loops without bound.
+ */
+#ifndef IMSAFE_CORE_SCORE_H
+#define IMSAFE_CORE_SCORE_H
+
+#include "event.h"
+#include "image.h"
+
+#ifndef SCORE_INLINE
+#define SCORE_INLINE static inline
+#endif
+
+#define MEAN_MAX     1024 /* longest mean length; a power of two */
+#define MEAN_WINDOWS 3    /* mean lengths judged at once */
+
+enum score_reading {
+	READING_PREDICTOR, /* cost as above */
+	READING_SEQUENCES, /* stide: 0 if the last k calls are a learned sequence, else COST_MAX */
+};
+
+/* What to judge by; one per guarded application. The lower half is taken from its image by policy_arm(). */
+struct policy {
+	struct {
+		__u16 length; /* mean length in calls, 1..MEAN_MAX; 0 = this window and those after it are not used */
+		__u16 limit;  /* highest mean cost that is still normal */
+	} window[MEAN_WINDOWS];
+	__u16 min_calls; /* judge no thread before so many calls since its start or a gap */
+	__u8 reading;    /* enum score_reading */
+	__u8 foreign;    /* 1 = foreign calls alarm at once */
+
+	__u32 fork, exec; /* states that a new thread and a new program start in */
+	__u16 length;     /* sequence length */
+	__u16 origins;    /* learned foreign origins: image_header.origins */
+	__u32 generation; /* a thread met with another one forgets its past; 0 is as good as any */
+};
+_Static_assert(sizeof(struct policy) == 32, "policy layout is a kernel interface");
+
+SCORE_INLINE void policy_arm(struct policy *policy, const struct image_header *header, __u32 generation)
+{
+	policy->fork = header->fork;
+	policy->exec = header->exec;
+	policy->length = header->length;
+	policy->origins = header->origins;
+	policy->generation = generation;
+}
+
+/* One per thread. All zero = a thread whose past is unknown. */
+struct score {
+	__u32 node;               /* state of the automaton */
+	__u32 calls;              /* scored since start or gap; saturates at SCORE_CALLS_MAX */
+	__u32 next;               /* where in cost[] the next one goes (masked) */
+	__u32 sum[MEAN_WINDOWS];
+	__u16 calm[MEAN_WINDOWS]; /* calls in a row that each window has been above its limit */
+	__u16 foreign_calm;       /* calls since the last foreign one */
+	__u16 taint;              /* calls until a gap before them no longer taints */
+	__u8 open;                /* SCORE_OPEN_... */
+	__u8 history;             /* calls in a row without a break, up to the sequence length */
+	__u32 generation;
+	__u16 cost[MEAN_MAX];
+};
+_Static_assert(sizeof(struct score) == 40 + 2 * MEAN_MAX, "score layout is a kernel interface");
+
+#define SCORE_CALLS_MAX    0x7fffffffU
+#define SCORE_OPEN_MEAN    1
+#define SCORE_OPEN_FOREIGN 2
+#define SCORE_FOREIGN_CALM 64  /* calls without a foreign one that end its episode */
+#define SCORE_TAINT        256 /* calls after a gap in which an alarm is tainted by it */
+
+enum verdict_flags {
+	VERDICT_SEEN = 1,             /* the call was seen in training in this very context */
+	VERDICT_KNOWN = 2,            /* the call was seen in training at all */
+	VERDICT_MATCHED = 4,          /* the last k calls are a learned sequence */
+	VERDICT_MISMATCHED = 8,       /* they are not (neither: fewer than k calls yet) */
+	VERDICT_BELOW = 16,           /* a judged mean is below its threshold */
+	VERDICT_FOREIGN = 32,         /* a foreign call that the profile did not learn */
+	VERDICT_ALARM = 64,           /* an episode of low normality opened at this call */
+	VERDICT_ALARM_FOREIGN = 128,  /* an episode of foreign calls opened at this call */
+	VERDICT_CLOSED = 256,         /* the last open episode closed at this call */
+	VERDICT_TAINTED = 512,        /* a gap lies close before */
+};
+#define VERDICT_ALARMS (VERDICT_ALARM | VERDICT_ALARM_FOREIGN)
+
+struct verdict {
+	__u16 cost;   /* 0..COST_MAX */
+	__u16 flags;  /* enum verdict_flags */
+	__u16 window; /* the first window below its threshold, if VERDICT_BELOW */
+	__u16 backoff; /* by how many calls the context had to be shortened to find the call */
+};
+_Static_assert(sizeof(struct verdict) == 8, "verdict layout is a kernel interface");
+
+/*
+ * The image as the step sees it. BPF defines SCORE_IMAGE (its handle) and score_cell() over a map, which may return
+ * NULL; in user space images are checked when loaded, so that every index the step can form is inside.
+ */
+#ifndef SCORE_IMAGE
+#define SCORE_IMAGE const struct image *
+static inline const struct cell *score_cell(const struct image *image, __u32 index)
+{
+	return &image->cells[index];
+}
+#endif
+
+/* Forget a thread's past: it was just attached to, or calls of it were lost (lost = 1). An open episode stays open. */
+SCORE_INLINE void score_reset(struct score *s, int lost)
+{
+	s->node = IMAGE_ROOT;
+	s->calls = 0;
+	s->history = 0;
+	for (int i = 0; i < MEAN_WINDOWS; i++) {
+		s->sum[i] = 0;
+		s->calm[i] = 0;
+	}
+	if (lost)
+		s->taint = SCORE_TAINT;
+}
+
+/* A thread begins, at the image's fork state. */
+SCORE_INLINE void score_start(struct score *s, __u32 fork)
+{
+	score_reset(s, 0);
+	s->taint = 0;
+	s->open = 0;
+	s->foreign_calm = 0;
+	s->node = fork;
+}
+
+/* The thread runs a new program: the context starts anew at the image's exec state, the running means go on. */
+SCORE_INLINE void score_exec(struct score *s, __u32 exec)
+{
+	s->node = exec;
+	s->history = 0;
+}
+
+/* Follow one call through the automaton: cost, flags and back-off of the verdict, and the next state. */
+SCORE_INLINE void score_predict(__u32 *node, SCORE_IMAGE image, __u32 symbol, struct verdict *v)
+{
+	__u32 at = *node, cost = 0;
+
+	v->flags = VERDICT_SEEN;
+	for (int i = 0; i <= LENGTH_MAX; i++) {
+		const struct cell *cell = score_cell(image, at + 1 + symbol);
+
+		if (cell && cell->owner == at) {
+			cost += cell->cost;
+			v->flags |= VERDICT_KNOWN | (cell->flags & CELL_SEQUENCE && !i ? VERDICT_MATCHED : 0);
+			at = cell->next;
+			v->backoff = (__u16)i;
+			break;
+		}
+		v->flags = 0;
+		cell = score_cell(image, at);
+		if (!cell || at == IMAGE_ROOT) {
+			cost = COST_MAX;
+			at = IMAGE_ROOT;
+			v->backoff = (__u16)i;
+			break;
+		}
+		cost += cell->cost;
+		at = cell->next;
+	}
+	*node = at;
+	v->cost = cost > COST_MAX ? COST_MAX : (__u16)cost;
+}
+
+SCORE_INLINE void score_judge(struct score *s, const struct policy *policy, struct verdict *v)
+{
+	__u32 at = s->next, closed = 1;
+
+	s->calls += s->calls < SCORE_CALLS_MAX;
+	for (int i = 0; i < MEAN_WINDOWS; i++) {
+		__u32 length = policy->window[i].length, n = s->calls;
+
+		if (!length)
+			break;
+		s->sum[i] += v->cost;
+		if (n > length) {
+			s->sum[i] -= s->cost[(at - length) & (MEAN_MAX - 1)];
+			n = length;
+		}
+		if (s->calls >= policy->min_calls && s->sum[i] > policy->window[i].limit * n) {
+			if (!(v->flags & VERDICT_BELOW))
+				v->window = (__u16)i;
+			v->flags |= VERDICT_BELOW;
+			s->calm[i] = 0;
+			closed = 0;
+		} else if (s->calm[i] < length) {
+			s->calm[i]++;
+			closed &= s->calm[i] == length;
+		}
+	}
+	s->cost[at & (MEAN_MAX - 1)] = v->cost;
+	s->next = (at + 1) & (MEAN_MAX - 1);
+
+	if (v->flags & VERDICT_BELOW && !(s->open & SCORE_OPEN_MEAN)) {
+		s->open |= SCORE_OPEN_MEAN;
+		v->flags |= VERDICT_ALARM;
+	} else if (s->open & SCORE_OPEN_MEAN && closed) {
+		s->open &= ~SCORE_OPEN_MEAN;
+		v->flags |= s->open ? 0 : VERDICT_CLOSED;
+	}
+}
+
+SCORE_INLINE void score_foreign(struct score *s, const struct policy *policy, __u8 origin, struct verdict *v)
+{
+	if (policy->foreign && event_is_foreign(origin) &&
+	    (EVENT_ABI(origin) != ABI_NATIVE || !(policy->origins >> EVENT_ORIGIN(origin) & 1))) {
+		v->flags |= VERDICT_FOREIGN;
+		s->foreign_calm = 0;
+		if (!(s->open & SCORE_OPEN_FOREIGN)) {
+			s->open |= SCORE_OPEN_FOREIGN;
+			v->flags |= VERDICT_ALARM_FOREIGN;
+		}
+	} else if (s->open & SCORE_OPEN_FOREIGN && ++s->foreign_calm >= SCORE_FOREIGN_CALM) {
+		s->open &= ~SCORE_OPEN_FOREIGN;
+		v->flags |= s->open ? 0 : VERDICT_CLOSED;
+	}
+}
+
+/* One call of one thread. */
+SCORE_INLINE struct verdict score_call(struct score *s, SCORE_IMAGE image, const struct policy *policy, __u16 call,
+				       __u8 origin)
+{
+	struct verdict v = { 0 };
+
+	if (s->generation != policy->generation) {
+		score_reset(s, 0);
+		s->generation = policy->generation;
+	}
+	score_predict(&s->node, image, event_symbol(call, origin), &v);
+	s->history += s->history < policy->length;
+	if (!(v.flags & VERDICT_MATCHED) && s->history >= policy->length)
+		v.flags |= VERDICT_MISMATCHED;
+	if (policy->reading == READING_SEQUENCES)
+		v.cost = v.flags & VERDICT_MISMATCHED ? COST_MAX : 0;
+	if (s->taint) {
+		s->taint--;
+		v.flags |= VERDICT_TAINTED;
+	}
+	score_judge(s, policy, &v);
+	score_foreign(s, policy, origin, &v);
+	return v;
+}
+
+/* The step: any event of one thread. Verdicts other than a call's are all zero. */
+SCORE_INLINE struct verdict score_step(struct score *s, SCORE_IMAGE image, const struct policy *policy,
+				       const struct event *event)
+{
+	struct verdict none = { 0 };
+
+	switch (event->kind) {
+	case EVENT_CALL:
+		return score_call(s, image, policy, event->call, event->origin);
+	case EVENT_FORK:
+		score_start(s, policy->fork);
+		s->generation = policy->generation;
+		break;
+	case EVENT_EXEC:
+		score_exec(s, policy->exec);
+		break;
+	case EVENT_ATTACH:
+		score_reset(s, 0);
+		break;
+	case EVENT_GAP:
+		score_reset(s, 1);
+		break;
+	default:
+		break;
+	}
+	return none;
+}
+
+/* The running mean of window w in cost units; 0 before the first call. Not needed to judge, only to show. */
+SCORE_INLINE __u32 score_mean(const struct score *s, const struct policy *policy, __u32 w)
+{
+	__u32 n = s->calls < policy->window[w].length ? s->calls : policy->window[w].length;
+
+	return n ? s->sum[w] / n : 0;
+}
+
+/* Normality in hundredths of a percent, rounded down: 10000 = 100 %. */
+SCORE_INLINE __u32 score_normality(__u32 cost)
+{
+	return cost >= COST_MAX ? 0 : (COST_MAX - cost) * 10000U / COST_MAX;
+}
+
+#endif

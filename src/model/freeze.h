@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Freezing: counts become an image. Witten-Bell interpolation over contexts c_n (the previous n symbols), in doubles:
+ *   p_n(s) = (count(c_n, s) + T p_{n-1}(s)) / (N + T),  p_{-1} = 1 / ALPHABET
+ * N = occurrences of c_n, T = its distinct successors (Witten and Bell 1991); then cost = round(-log2 p * COST_BIT),
+ * back-off cost = round(-log2(T / (N + T)) * COST_BIT), once. The same counts give the same image, byte for byte.
+ */
+#ifndef IMSAFE_MODEL_FREEZE_H
+#define IMSAFE_MODEL_FREEZE_H
+
+#include "base/errmsg.h"
+#include "core/image.h"
+#include "model/counts.h"
+#include "trace/arch.h"
+
+/* An image in one allocation, header first; image_free() frees it. */
+int freeze(const struct counts *counts, enum syscall_arch arch, struct image *ret_image, struct errmsg *err);
+void image_free(struct image *image);
+
+/*
+ * Checks an image from outside completely (sizes, checksum, every link inside, suffix links ending at the root), so that
+ * score_step() can trust it. 0 or -EBADMSG, -EPROTONOSUPPORT (newer) with err filled.
+ */
+int image_check(const void *data, size_t size, const char *name, struct image *ret_image, struct errmsg *err);
+
+/* Enumerating what the profile expects in a state, for explanations: fills up to n edges, most frequent first. */
+struct expectation {
+	uint16_t call;   /* symbol */
+	uint32_t count;
+	double share;    /* of the context's occurrences, 0..1 */
+};
+size_t image_expected(const struct image *image, uint32_t node, struct expectation *expected, size_t n);
+
+#endif
