@@ -166,16 +166,27 @@ static int parse_letters(const struct verb *verb, char **argv, void *config, str
 	return 1;
 }
 
+/* Moves the n arguments at argv behind the options that follow them. */
+static void rotate_arguments(char **argv, int n, int options)
+{
+	for (int k = 0; k < options; k++) {
+		char *option = argv[n + k];
+
+		memmove(argv + k + 1, argv + k, (size_t)n * sizeof(*argv));
+		argv[k] = option;
+	}
+}
+
 int options_parse(const struct verb *verb, int argc, char **argv, void *config, bool stop_at_argument, int *ret_rest,
 		  struct errmsg *err)
 {
-	char *arguments[argc > 0 ? argc : 1]; /* set aside while options are read */
-	int n = 0, i = 1;
+	int n = 0, i = 1; /* argv[i - n .. i - 1] are the arguments met so far, moved along behind the options */
 
 	while (i < argc) {
 		int used;
 
 		if (!strcmp(argv[i], "--")) {
+			rotate_arguments(argv + i - n, n, 1);
 			i++;
 			break;
 		}
@@ -186,18 +197,17 @@ int options_parse(const struct verb *verb, int argc, char **argv, void *config, 
 		if (argv[i][0] != '-' || !argv[i][1]) {
 			if (stop_at_argument)
 				break;
-			arguments[n++] = argv[i++];
+			n++;
+			i++;
 			continue;
 		}
 		used = argv[i][1] == '-' ? parse_long(verb, argv + i, config, err) :
 					   parse_letters(verb, argv + i, config, err);
 		if (used < 0)
 			return -EINVAL;
+		rotate_arguments(argv + i - n, n, used);
 		i += used;
 	}
-	/* The arguments set aside come just before those that were not looked at. */
-	for (int k = 0; k < n; k++)
-		argv[i - n + k] = arguments[k];
 	*ret_rest = i - n;
 	return 0;
 }
