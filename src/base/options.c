@@ -215,6 +215,8 @@ int options_parse(const struct verb *verb, int argc, char **argv, void *config, 
 void options_help(const struct verb *verb, FILE *out)
 {
 	fprintf(out, "Usage: imsafe %s %s\n\n%s\n", verb->name, verb->synopsis, verb->description);
+	for (const struct verb *const *sub = verb->subverbs; sub && *sub; sub++)
+		fprintf(out, "%s  %-20s %s\n", sub == verb->subverbs ? "\n" : "", (*sub)->name, (*sub)->summary);
 	if (verb->options->type != OPTION_TYPE_END)
 		fprintf(out, "\nOptions:\n");
 	for (const struct option_spec *spec = verb->options; spec->type != OPTION_TYPE_END; spec++) {

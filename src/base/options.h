@@ -64,7 +64,7 @@ struct option_spec {
 	{ letter, name, value, OPTION_TYPE_CALL, 0, 0, 0, parse, help }
 #define OPTION_END { 0, NULL, NULL, OPTION_TYPE_END, 0, 0, 0, NULL, NULL }
 
-/* A verb: "imsafe NAME". */
+/* A verb: "imsafe NAME". A verb of verbs (profile) lists them in subverbs; their names are "profile show". */
 struct verb {
 	const char *name;
 	const char *summary;     /* one line, for "imsafe help" */
@@ -73,6 +73,7 @@ struct verb {
 	const char *examples;    /* lines "command   what it does" */
 	const struct option_spec *options;
 	int (*run)(int argc, char **argv); /* returns the exit status */
+	const struct verb *const *subverbs; /* NULL-terminated, or NULL */
 };
 
 /*

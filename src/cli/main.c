@@ -6,24 +6,16 @@
 #include "cli/verbs.h"
 
 const struct verb *const verbs[] = {
+	&verb_help,
 	NULL,
 };
-
-static void usage(FILE *out)
-{
-	fprintf(out, "ImSafe learns what a service normally asks of the kernel and raises an alarm when it stops behaving "
-		     "like itself.\n\nUsage: imsafe VERB [OPTIONS] ...\n\n");
-	for (const struct verb *const *verb = verbs; *verb; verb++)
-		fprintf(out, "  %-10s %s\n", (*verb)->name, (*verb)->summary);
-	fprintf(out, "\n'imsafe VERB --help' explains a verb, with examples. 'imsafe --version' prints the version.\n");
-}
 
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
 
-	if (!*name || !strcmp(name, "help") || !strcmp(name, "--help") || !strcmp(name, "-h")) {
-		usage(*name ? stdout : stderr);
+	if (!*name || !strcmp(name, "--help") || !strcmp(name, "-h")) {
+		verbs_usage(*name ? stdout : stderr);
 		return *name ? EXIT_OK : EXIT_ERROR;
 	}
 	if (!strcmp(name, "--version")) {

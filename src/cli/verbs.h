@@ -14,4 +14,12 @@ enum {
 
 extern const struct verb *const verbs[]; /* NULL at the end */
 
+extern const struct verb verb_help;
+
+/* The list of verbs with what each does. */
+void verbs_usage(FILE *out);
+
+/* A verb by its name, "profile show" for one of its verbs; NULL if there is none. */
+const struct verb *verb_find(const struct verb *const *list, const char *name);
+
 #endif
