@@ -14,6 +14,12 @@
 
 #define HISTORY_CALLS 64 /* a power of two */
 
+/*
+ * More threads than any kernel runs at once, made up by a broken or hostile trace, must not eat the machine: beyond this
+ * many, those that have been silent longest are forgotten (and counted); should they speak again, their past is unknown.
+ */
+#define MONITOR_THREADS_MAX 65536
+
 /* One call with all that was known of it when it was scored. */
 struct scored_call {
 	struct event event;
@@ -26,8 +32,13 @@ struct scored_call {
 struct alarm {
 	uint64_t sequence;     /* number of the call in the stream, from 1 */
 	uint32_t tid, pid;     /* pid 0 = not known */
+	uint32_t parent;       /* the thread that made this one, 0 = not known */
 	uint16_t flags;        /* enum verdict_flags of the call that raised it */
+	uint16_t window;       /* the first mean below its threshold, if VERDICT_BELOW */
+	uint32_t mean[MEAN_WINDOWS]; /* after the call, in cost units */
 	uint64_t thread_calls; /* calls of this thread before it */
+	uint64_t since_gap;    /* calls of this thread since calls of it were lost; UINT64_MAX = none were */
+	uint64_t lost;         /* calls lost in that gap, 0 = not known how many */
 	const struct scored_call *history; /* oldest first, the last one raised the alarm */
 	size_t n_history;
 };
@@ -38,14 +49,19 @@ struct monitor_callbacks {
 	/* Every call, after scoring; may be NULL. The hot path: keep it short. */
 	void (*call)(void *data, uint64_t sequence, const struct scored_call *call);
 	void (*alarm)(void *data, const struct alarm *alarm);
+	/* An episode ended, at a call or because its thread did. */
 	void (*closed)(void *data, uint64_t sequence, uint32_t tid);
-	void (*gap)(void *data, const struct event *gap);
+	void (*gap)(void *data, uint64_t sequence, const struct event *gap);
 	void *data;
 };
 
 struct monitor_stats {
-	uint64_t calls, alarms, gaps, lost;
-	size_t threads;
+	uint64_t calls, foreign;
+	uint64_t alarms; /* episodes opened */
+	uint64_t gaps, lost;
+	uint64_t seen;   /* threads met */
+	uint64_t forgotten;
+	size_t threads;  /* alive now */
 };
 
 /* image and policy (armed with it) are borrowed until free. NULL without memory. */
