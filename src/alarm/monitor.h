@@ -12,21 +12,11 @@
 #include "base/cleanup.h"
 #include "core/score.h"
 
-#define HISTORY_CALLS 64 /* a power of two */
-
 /*
  * More threads than any kernel runs at once, made up by a broken or hostile trace, must not eat the machine: beyond this
  * many, those that have been silent longest are forgotten (and counted); should they speak again, their past is unknown.
  */
 #define MONITOR_THREADS_MAX 65536
-
-/* One call with all that was known of it when it was scored. */
-struct scored_call {
-	struct event event;
-	struct verdict verdict;
-	uint32_t node;  /* the state before the call: what was expected there */
-	uint32_t mean;  /* after it, in cost units, of the first window */
-};
 
 /* An alarm, as raised. Borrowed by the callback. */
 struct alarm {

@@ -100,6 +100,17 @@ struct verdict {
 };
 _Static_assert(sizeof(struct verdict) == 8, "verdict layout is a kernel interface");
 
+#define HISTORY_CALLS 64 /* calls of a thread kept for its alarms; a power of two */
+
+/* One call with all that was known of it when it was scored. */
+struct scored_call {
+	struct event event;
+	struct verdict verdict;
+	__u32 node; /* the state before the call: what was expected there */
+	__u32 mean; /* after it, in cost units, of the first window */
+};
+_Static_assert(sizeof(struct scored_call) == 40, "scored call layout is a kernel interface");
+
 /*
  * The image as the step sees it. BPF defines SCORE_IMAGE (its handle) and score_cell() over a map, which may return
  * NULL; in user space images are checked when loaded, so that every index the step can form is inside.
