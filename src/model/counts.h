@@ -11,6 +11,7 @@
 #ifndef IMSAFE_MODEL_COUNTS_H
 #define IMSAFE_MODEL_COUNTS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/cleanup.h"
@@ -20,7 +21,7 @@
 #define SESSION_MAX 65536
 
 struct gram {
-	uint16_t symbols[LENGTH_MAX]; /* the last one is the call that was counted */
+	uint16_t symbols[LENGTH_MAX]; /* the last one is the call that was counted; unused ones are 0 */
 	uint16_t n;
 	uint64_t count;
 	uint64_t sessions;            /* in how many distinct sessions */
@@ -39,5 +40,25 @@ struct counts {
 };
 
 void counts_done(struct counts *counts);
+
+/* Adds more to counts. Both of one length (-EINVAL); -ENOMEM leaves counts as they were. */
+int counts_add(struct counts *counts, const struct counts *more);
+
+/* The counts that learning with a smaller sequence length would have given; sessions of merged grams are an upper bound. */
+int counts_shorten(struct counts *counts, unsigned length);
+
+/* Whether counts from outside can be what a learner made: sorted, symbols in range, sums right. 0 or -EBADMSG. */
+int counts_check(const struct counts *counts);
+
+/* Order of grams in struct counts: by n, then symbol by symbol. */
+int gram_compare(const struct gram *a, const struct gram *b);
+
+enum gram_order {
+	GRAMS_FORWARD,  /* as in struct counts */
+	GRAMS_BACKWARD, /* by the context from its newest symbol to its oldest (shorter first), then by the call */
+};
+
+/* The order of grams as indices into them; *ret_index is the caller's to free. */
+int grams_order(const struct gram *grams, size_t n, unsigned length, enum gram_order order, uint32_t **ret_index);
 
 #endif

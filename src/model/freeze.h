@@ -8,6 +8,9 @@
 #ifndef IMSAFE_MODEL_FREEZE_H
 #define IMSAFE_MODEL_FREEZE_H
 
+#include <stddef.h>
+#include <stdint.h>
+
 #include "base/errmsg.h"
 #include "core/image.h"
 #include "model/counts.h"
@@ -16,6 +19,9 @@
 /* An image in one allocation, header first; image_free() frees it. */
 int freeze(const struct counts *counts, enum syscall_arch arch, struct image *ret_image, struct errmsg *err);
 void image_free(struct image *image);
+
+/* What image_header.checksum holds. */
+uint64_t image_checksum(const struct cell *cells, uint32_t n);
 
 /*
  * Checks an image from outside completely (sizes, checksum, every link inside, suffix links ending at the root), so that
