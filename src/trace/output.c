@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "trace/output.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+
+int output_open(struct output *output, const char *path, struct errmsg *err)
+{
+	struct stat st;
+
+	*output = (struct output){ .fd = -1 };
+	output->buffer = malloc(OUTPUT_SIZE);
+	output->name = strdup(strcmp(path, "-") ? path : "standard output");
+	if (!output->buffer || !output->name)
+		return errmsg_errno(err, -ENOMEM, path, "cannot write it");
+	if (!strcmp(path, "-")) {
+		output->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+		if (output->fd < 0)
+			return errmsg_errno(err, -errno, output->name, "cannot write it");
+		return 0;
+	}
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+		output->fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+		if (output->fd < 0)
+			return errmsg_errno(err, -errno, path, "cannot write it");
+		return 0;
+	}
+	output->path = strdup(path);
+	if (!output->path || asprintf(&output->part, "%s.part", path) < 0) {
+		output->part = NULL;
+		return errmsg_errno(err, -ENOMEM, path, "cannot write it");
+	}
+	/* Truncated only once it is ours: another recording may be writing it. */
+	output->fd = open(output->part, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0666);
+	if (output->fd < 0)
+		return errmsg_errno(err, -errno, output->part, "cannot write it");
+	if (flock(output->fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+		closep(&output->fd);
+		output->fd = -1; /* not ours: output_close() must leave it alone */
+		return errmsg_set(err, -EBUSY, output->part, 0, "another program is writing it");
+	}
+	if (ftruncate(output->fd, 0) < 0)
+		return errmsg_errno(err, -errno, output->part, "cannot write it");
+	return 0;
+}
+
+static int output_fail(struct output *output, int error, struct errmsg *err)
+{
+	output->failed = error;
+	if (error == -EPIPE)
+		return errmsg_set(err, error, output->name, 0, "whoever read it has closed the pipe");
+	return errmsg_errno(err, error, output->part ? output->part : output->name, "cannot write it");
+}
+
+int output_flush(struct output *output, struct errmsg *err)
+{
+	size_t done = 0;
+
+	if (output->failed)
+		return output_fail(output, output->failed, err);
+	while (done < output->used) {
+		ssize_t n = write(output->fd, output->buffer + done, output->used - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return output_fail(output, -errno, err);
+		done += (size_t)n;
+	}
+	output->used = 0;
+	return 0;
+}
+
+int output_reserve(struct output *output, size_t n, struct errmsg *err)
+{
+	return OUTPUT_SIZE - output->used >= n ? 0 : output_flush(output, err);
+}
+
+int output_write(struct output *output, const void *data, size_t n, struct errmsg *err)
+{
+	const char *from = data;
+
+	while (n) {
+		size_t part;
+		int r = output->used == OUTPUT_SIZE ? output_flush(output, err) : 0;
+
+		if (r < 0)
+			return r;
+		part = MIN(n, OUTPUT_SIZE - output->used);
+		memcpy(output->buffer + output->used, from, part);
+		output->used += part;
+		from += part;
+		n -= part;
+	}
+	return 0;
+}
+
+/* The new name survives a crash once its folder is on disk. Not every file system can do it: no error then. */
+static void sync_folder(const char *path)
+{
+	_cleanup_free_ char *folder = strdup(path);
+	_cleanup_close_ int fd = -1;
+	char *slash = folder ? strrchr(folder, '/') : NULL;
+
+	if (!folder)
+		return;
+	if (slash)
+		slash[slash == folder] = '\0';
+	fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0)
+		fsync(fd);
+}
+
+int output_finish(struct output *output, struct errmsg *err)
+{
+	int r = output_flush(output, err);
+
+	if (r < 0 || !output->path)
+		return r;
+	if (fsync(output->fd) < 0 && errno != EINVAL && errno != EROFS)
+		return output_fail(output, -errno, err);
+	if (rename(output->part, output->path) < 0) {
+		output->failed = -errno;
+		return errmsg_errno(err, output->failed, output->path, "cannot give the finished file its name");
+	}
+	free(TAKE_PTR(output->part));
+	sync_folder(output->path);
+	return 0;
+}
+
+void output_close(struct output *output, bool keep)
+{
+	if (output->part && output->fd >= 0 && !keep)
+		unlink(output->part);
+	closep(&output->fd);
+	free(output->part);
+	free(output->path);
+	free(output->name);
+	free(output->buffer);
+	*output = (struct output){ .fd = -1 };
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Writing a file so that nothing half-written ever stands under its name: into PATH.part, moved there by output_finish.
+ * "-" is stdout; it, pipes and devices are written straight through. The caller's program ignores SIGPIPE.
+ */
+#ifndef IMSAFE_TRACE_OUTPUT_H
+#define IMSAFE_TRACE_OUTPUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/errmsg.h"
+
+#define OUTPUT_SIZE (64U << 10)
+
+struct output {
+	char *name;    /* for messages */
+	char *path;    /* final name; NULL: written straight through */
+	char *part;
+	int fd;
+	char *buffer;  /* OUTPUT_SIZE bytes */
+	size_t used;
+	int failed;    /* the error after which nothing more is written */
+};
+
+int output_open(struct output *output, const char *path, struct errmsg *err);
+int output_write(struct output *output, const void *data, size_t n, struct errmsg *err);
+int output_flush(struct output *output, struct errmsg *err);
+int output_finish(struct output *output, struct errmsg *err);
+
+/* Without finish: the .part file stays if keep, else it is removed. */
+void output_close(struct output *output, bool keep);
+
+/* Room for n more bytes (at most OUTPUT_SIZE) at buffer + used, after a flush if need be. */
+int output_reserve(struct output *output, size_t n, struct errmsg *err);
+
+#endif
