@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * An alarm that explains itself: what happened, what the profile expected, who did it, how far to trust it, what to do.
+ * An alarm that explains itself: what happened, what the profile expected, who did it, how far to trust it.
  * Gathered once (explain), then shown as text for people or JSON for programs (output.h).
  */
 #ifndef IMSAFE_ALARM_EXPLAIN_H
@@ -17,9 +17,20 @@
 
 #define EXPLAIN_EXPECTED 3
 
+/* Was this call foreseen, in the order in which the calls came? */
+enum seen {
+	SEEN_YES,     /* the whole sequence was learned */
+	SEEN_RARELY,  /* it was, but hardly ever */
+	SEEN_SHORT,   /* only after fewer of the calls before it than the sequence length asks for */
+	SEEN_NOT_HERE, /* the call was learned, but never after what came just before it */
+	SEEN_NEVER,   /* the call was never learned at all */
+};
+
 struct explained_call {
 	const struct scored_call *scored;
-	struct expectation expected[EXPLAIN_EXPECTED];
+	enum seen seen;
+	unsigned depth;          /* how many calls before this one the profile still recognised */
+	struct expectation expected[EXPLAIN_EXPECTED]; /* most frequent first */
 	size_t n_expected;
 	uint64_t context_count;  /* how often the context occurred in training */
 	uint64_t seen_here;      /* how often this call followed it */
@@ -31,17 +42,35 @@ struct explanation {
 	const struct policy *policy;
 	const struct profile_info *profile; /* may be NULL */
 	const struct modules *modules;      /* may be NULL */
-	struct explained_call calls[HISTORY_CALLS];
+	struct explained_call calls[HISTORY_CALLS]; /* oldest first, the last one raised the alarm */
 	size_t n_calls;
+	bool live;
 	struct process_info process; /* as found in /proc now; may be incomplete, it says so */
-	unsigned never_seen;         /* of the calls shown, how many never occurred in their context in training */
-	int64_t time;                /* wall clock, seconds since 1970 */
+	char mapping[512];      /* foreign call: the memory it came from as /proc/PID/maps has it, "" if not known */
+	bool exe_differs;       /* the process runs another file than the profile was learned from */
+	bool build_differs;     /* or another build of it; both are only known for live processes */
+	unsigned window;        /* of the latest calls, so many are judged by the mean that fell (at most n_calls) */
+	unsigned unseen;        /* of those, how many never occurred in their context in training */
+	unsigned never;         /* and how many never occurred at all */
+	int64_t time;           /* wall clock, seconds since 1970; 0 = not known (a trace) */
 };
 
-/* live: look the process up in /proc. The explanation borrows everything it is given; explanation_done() frees its own. */
+/*
+ * live: look the process up in /proc, and take the time now. The explanation borrows all that it is given, and the
+ * alarm's history, until explanation_done().
+ */
 int explain(const struct alarm *alarm, const struct image *image, const struct policy *policy,
 	    const struct profile_info *profile, const struct modules *modules, bool live,
 	    struct explanation *ret_explanation);
 void explanation_done(struct explanation *explanation);
+
+/* The alarm in one sentence, escaped, e.g. "ftpd (PID 4121) made calls that it never made in training: dup2, execve". */
+char *explanation_headline(const struct explanation *explanation, char *buffer, size_t size);
+
+/* Who did it, escaped: "ftpd (PID 4121)", or what else is known. */
+char *explanation_subject(const struct explanation *explanation, char *buffer, size_t size);
+
+const char *origin_name(enum event_origin origin); /* "stack" */
+const char *abi_name(enum event_abi abi);          /* "compat" */
 
 #endif

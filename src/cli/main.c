@@ -6,6 +6,7 @@
 #include "cli/verbs.h"
 
 const struct verb *const verbs[] = {
+	&verb_plot,
 	&verb_help,
 	NULL,
 };

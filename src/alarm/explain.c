@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "alarm/explain.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+/* Under this share of its context a call counts as rare. */
+#define RARE_SHARE 0.01
+
+static enum seen judge_seen(const struct explained_call *call)
+{
+	unsigned flags = call->scored->verdict.flags;
+
+	if (!(flags & VERDICT_KNOWN))
+		return SEEN_NEVER;
+	if (!(flags & VERDICT_SEEN))
+		return SEEN_NOT_HERE;
+	if (flags & VERDICT_MISMATCHED || !call->depth)
+		return SEEN_SHORT;
+	return (double)call->seen_here < RARE_SHARE * (double)call->context_count ? SEEN_RARELY : SEEN_YES;
+}
+
+static void explain_call(const struct image *image, const struct scored_call *scored, struct explained_call *ret_call)
+{
+	uint32_t node = scored->node, symbol = event_symbol(scored->event.call, scored->event.origin);
+	const struct cell *header = &image->cells[node], *edge = &image->cells[node + 1 + symbol];
+
+	*ret_call = (struct explained_call){
+		.scored = scored,
+		.depth = header->flags & CELL_DEPTH,
+		.context_count = header->count,
+		.seen_here = edge->owner == node ? edge->count : 0,
+	};
+	ret_call->n_expected = image_expected(image, node, ret_call->expected, EXPLAIN_EXPECTED);
+	ret_call->seen = judge_seen(ret_call);
+}
+
+static bool same_path(const char *exe, const char *application)
+{
+	static const char deleted[] = " (deleted)";
+	size_t n = strlen(exe), cut = sizeof(deleted) - 1;
+
+	if (n > cut && !strcmp(exe + n - cut, deleted))
+		n -= cut;
+	return strlen(application) == n && !memcmp(exe, application, n);
+}
+
+static void explain_process(struct explanation *e)
+{
+	const struct event *last = &e->calls[e->n_calls - 1].scored->event;
+	const struct profile_info *profile = e->profile;
+
+	process_lookup((pid_t)(e->alarm->pid ? e->alarm->pid : e->alarm->tid), &e->process);
+	if (!e->process.found)
+		return;
+	if (profile && profile->application && *profile->application && *e->process.exe)
+		e->exe_differs = !same_path(e->process.exe, profile->application);
+	if (profile && profile->build_id && *profile->build_id && *e->process.build_id)
+		e->build_differs = strcmp(profile->build_id, e->process.build_id) != 0;
+	if (e->alarm->flags & VERDICT_FOREIGN && last->site && !SITE_MODULE(last->site) &&
+	    process_mapping(e->process.pid, SITE_OFFSET(last->site), e->mapping, sizeof(e->mapping)) < 0)
+		e->mapping[0] = '\0';
+}
+
+int explain(const struct alarm *alarm, const struct image *image, const struct policy *policy,
+	    const struct profile_info *profile, const struct modules *modules, bool live,
+	    struct explanation *ret_explanation)
+{
+	struct explanation *e = ret_explanation;
+	unsigned length = policy->window[alarm->window].length;
+
+	if (!alarm->n_history || alarm->n_history > HISTORY_CALLS)
+		return -EINVAL;
+	memset(e, 0, sizeof(*e));
+	e->alarm = alarm;
+	e->image = image;
+	e->policy = policy;
+	e->profile = profile;
+	e->modules = modules;
+	e->n_calls = alarm->n_history;
+	e->live = live;
+	for (size_t i = 0; i < e->n_calls; i++)
+		explain_call(image, &alarm->history[i], &e->calls[i]);
+	e->window = (unsigned)MIN(length, e->n_calls);
+	for (size_t i = e->n_calls - e->window; i < e->n_calls; i++) {
+		e->never += e->calls[i].seen == SEEN_NEVER;
+		e->unseen += e->calls[i].seen == SEEN_NEVER || e->calls[i].seen == SEEN_NOT_HERE;
+	}
+	if (live) {
+		e->time = time(NULL);
+		explain_process(e);
+	}
+	return 0;
+}
+
+void explanation_done(struct explanation *explanation)
+{
+	memset(explanation, 0, sizeof(*explanation));
+}
+
+const char *origin_name(enum event_origin origin)
+{
+	static const char *const names[ORIGIN_KINDS] = {
+		"unknown", "file", "vdso", "anonymous memory", "stack", "heap", "writable mapping",
+	};
+
+	return origin < ORIGIN_KINDS ? names[origin] : "unknown";
+}
+
+const char *abi_name(enum event_abi abi)
+{
+	static const char *const names[ABI_KINDS] = { "native", "compat", "x32" };
+
+	return abi < ABI_KINDS ? names[abi] : "unknown";
+}
+
+char *explanation_subject(const struct explanation *e, char *buffer, size_t size)
+{
+	char name[128] = "";
+	unsigned id = e->alarm->pid ? e->alarm->pid : e->alarm->tid;
+
+	if (e->process.found) {
+		escape_text(name, sizeof(name), e->process.comm);
+		id = (unsigned)e->process.pid;
+	} else if (e->alarm->comm) {
+		escape_text(name, sizeof(name), e->alarm->comm);
+	} else if (e->profile && e->profile->application && *e->profile->application) {
+		const char *slash = strrchr(e->profile->application, '/');
+
+		escape_text(name, sizeof(name), slash ? slash + 1 : e->profile->application);
+	}
+	if (*name)
+		snprintf(buffer, size, "%s (PID %u)", name, id);
+	else
+		snprintf(buffer, size, "PID %u", id);
+	return buffer;
+}
+
+/* The distinct calls of the window that were never learned, as names, the latest at most. */
+static unsigned list_never(const struct explanation *e, char *list, size_t size)
+{
+	const struct explained_call *found[4];
+	unsigned n = 0;
+	size_t at = 0;
+
+	for (size_t i = e->n_calls - e->window; i < e->n_calls && n < ARRAY_SIZE(found); i++) {
+		bool again = e->calls[i].seen != SEEN_NEVER;
+
+		for (unsigned k = 0; k < n; k++)
+			again |= found[k]->scored->event.call == e->calls[i].scored->event.call;
+		if (!again)
+			found[n++] = &e->calls[i];
+	}
+	*list = '\0';
+	for (unsigned i = 0; i < n && at < size; i++) {
+		char label[32];
+
+		at += (size_t)snprintf(list + at, size - at, "%s%s", i ? ", " : "",
+				       i == ARRAY_SIZE(found) - 1 ? "..." :
+				       syscall_label(e->image->header->arch, found[i]->scored->event.call, label,
+						     sizeof(label)));
+	}
+	return n;
+}
+
+char *explanation_headline(const struct explanation *e, char *buffer, size_t size)
+{
+	const struct event *last = &e->calls[e->n_calls - 1].scored->event;
+	char subject[256], calls[160];
+	unsigned never;
+
+	explanation_subject(e, subject, sizeof(subject));
+	if (e->alarm->flags & VERDICT_ALARM_FOREIGN) {
+		if (EVENT_ABI(last->origin) != ABI_NATIVE)
+			snprintf(buffer, size, "%s made a system call through a foreign door (%s), as injected code may", subject,
+				 abi_name(EVENT_ABI(last->origin)));
+		else
+			snprintf(buffer, size, "%s made a system call from its %s, as injected code does", subject,
+				 origin_name(EVENT_ORIGIN(last->origin)));
+		return buffer;
+	}
+	never = list_never(e, calls, sizeof(calls));
+	if (never)
+		snprintf(buffer, size, "%s made %s it never made in training: %s", subject,
+			 never == 1 ? "a call that" : "calls that", calls);
+	else if (e->unseen)
+		snprintf(buffer, size, "%s did something it never did in training: known calls in a new order", subject);
+	else
+		snprintf(buffer, size, "%s does not behave as in training: too many rare calls", subject);
+	return buffer;
+}

@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <ctype.h>
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#include "alarm/output.h"
+
+/* Rows of the table of calls at most; runs of expected calls between the unusual ones are told in one row. */
+#define ROWS_MAX     24
+#define ROWS_BEFORE  2 /* calls shown before an unusual one */
+#define ROWS_LAST    4 /* the latest calls are always shown */
+#define BODY_INDENT  11
+
+struct text {
+	FILE *out;
+	const struct output_style *style;
+	const struct explanation *e;
+};
+
+enum color { PLAIN, BOLD, DIM, RED, YELLOW, GREEN };
+
+static const char *color_on(const struct text *t, enum color color)
+{
+	static const char *const codes[] = { "", "\033[1m", "\033[2m", "\033[1;31m", "\033[33m", "\033[32m" };
+
+	return t->style->color ? codes[color] : "";
+}
+
+static const char *color_off(const struct text *t, enum color color)
+{
+	return t->style->color && color != PLAIN ? "\033[0m" : "";
+}
+
+/* Columns that text takes: one a code point, which is right for what we print ourselves and near enough for the rest. */
+static unsigned text_columns(const char *text)
+{
+	unsigned n = 0;
+
+	for (; *text; text++)
+		n += (*text & 0xc0) != 0x80;
+	return n;
+}
+
+/* 2138411 as "2 138 411". */
+static const char *grouped(uint64_t value, char buffer[32])
+{
+	char digits[24];
+	size_t n = (size_t)snprintf(digits, sizeof(digits), "%" PRIu64, value), at = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (i && (n - i) % 3 == 0)
+			buffer[at++] = ' ';
+		buffer[at++] = digits[i];
+	}
+	buffer[at] = '\0';
+	return buffer;
+}
+
+/* 2138411 as "2.1 M". */
+static const char *rounded(uint64_t value, char buffer[32])
+{
+	if (value >= 1000000000)
+		snprintf(buffer, 32, "%.1f G", (double)value / 1e9);
+	else if (value >= 1000000)
+		snprintf(buffer, 32, "%.1f M", (double)value / 1e6);
+	else if (value >= 10000)
+		snprintf(buffer, 32, "%.0f k", (double)value / 1e3);
+	else
+		snprintf(buffer, 32, "%" PRIu64, value);
+	return buffer;
+}
+
+static double percent(uint32_t cost)
+{
+	return score_normality(cost) / 100.0;
+}
+
+static const char *call_label(const struct text *t, const struct event *event, char *buffer, size_t size)
+{
+	enum syscall_arch arch = t->e->image->header->arch;
+	char label[48];
+
+	if (EVENT_ABI(event->origin) == ABI_NATIVE)
+		return syscall_label(arch, event->call, buffer, size);
+	if (EVENT_ABI(event->origin) == ABI_COMPAT && arch == ARCH_X86_64)
+		arch = ARCH_I386;
+	snprintf(buffer, size, "%s (%s)", syscall_label(arch, event->call, label, sizeof(label)),
+		 abi_name(EVENT_ABI(event->origin)));
+	return buffer;
+}
+
+static const char *symbol_label(const struct text *t, unsigned symbol, char *buffer, size_t size)
+{
+	return symbol == SYMBOL_OTHER ? "other calls" : syscall_label(t->e->image->header->arch, symbol, buffer, size);
+}
+
+/* "read 71 %, close 24 %" */
+static void expected_label(const struct text *t, const struct explained_call *call, char *buffer, size_t size)
+{
+	size_t at = 0;
+
+	if (!call->depth) {
+		snprintf(buffer, size, "anything: no known context");
+		return;
+	}
+	*buffer = '\0';
+	for (size_t i = 0; i < MIN(call->n_expected, 2) && at < size; i++) {
+		char label[32];
+		double share = call->expected[i].share * 100;
+
+		if (i && share < 1)
+			break;
+		at += (size_t)snprintf(buffer + at, size - at, "%s%s %.*f %%", i ? ", " : "",
+				       symbol_label(t, call->expected[i].call, label, sizeof(label)), share < 1 ? 1 : 0, share);
+	}
+	if (!call->n_expected)
+		snprintf(buffer, size, "nothing more: calls ended here");
+}
+
+static enum color seen_label(const struct text *t, const struct explained_call *call, char *buffer, size_t size)
+{
+	uint64_t calls = t->e->image->header->calls;
+	char number[32];
+	double share = call->context_count ? 100.0 * (double)call->seen_here / (double)call->context_count : 0;
+
+	switch (call->seen) {
+	case SEEN_NEVER:
+		snprintf(buffer, size, "NEVER in this program");
+		return RED;
+	case SEEN_NOT_HERE:
+		snprintf(buffer, size, "NEVER after these calls");
+		return RED;
+	case SEEN_SHORT:
+		if (!call->depth)
+			snprintf(buffer, size, "elsewhere");
+		else if (call->depth == 1)
+			snprintf(buffer, size, "only after the last call");
+		else
+			snprintf(buffer, size, "only after the last %u", call->depth);
+		return YELLOW;
+	case SEEN_RARELY:
+		snprintf(buffer, size, "%" PRIu64 " time%s in %s", call->seen_here, call->seen_here == 1 ? "" : "s",
+			 rounded(calls, number));
+		return YELLOW;
+	case SEEN_YES:
+		break;
+	}
+	snprintf(buffer, size, "yes, %.*f %%", share < 10 ? 1 : 0, share);
+	return PLAIN;
+}
+
+/* Where the call came from, if known: "libc.so.6+0x10e53a", "stack 0x7ffd2a40". Escaped. */
+static enum color site_label(const struct text *t, const struct event *event, char *buffer, size_t size)
+{
+	const struct module *module = t->e->modules ? modules_get(t->e->modules, SITE_MODULE(event->site)) : NULL;
+	bool foreign = event_is_foreign(event->origin);
+	char name[96] = "";
+
+	*buffer = '\0';
+	if (module) {
+		const char *slash = strrchr(module->path, '/');
+
+		escape_text(name, sizeof(name), slash ? slash + 1 : module->path);
+		snprintf(buffer, size, "%s+0x%" PRIx64, name, (uint64_t)SITE_OFFSET(event->site));
+	} else if (foreign && EVENT_ORIGIN(event->origin) >= ORIGIN_ANON) {
+		snprintf(buffer, size, event->site ? "%s 0x%" PRIx64 : "%s", origin_name(EVENT_ORIGIN(event->origin)),
+			 (uint64_t)SITE_OFFSET(event->site));
+	} else if (event->site) {
+		snprintf(buffer, size, "0x%" PRIx64, (uint64_t)SITE_OFFSET(event->site));
+	} else if (EVENT_ORIGIN(event->origin) != ORIGIN_UNKNOWN && EVENT_ORIGIN(event->origin) != ORIGIN_FILE) {
+		snprintf(buffer, size, "%s", origin_name(EVENT_ORIGIN(event->origin)));
+	}
+	return foreign ? RED : DIM;
+}
+
+/* A cell of the table: cut to its width with "..", padded but for the last one. */
+static void print_cell(const struct text *t, enum color color, const char *content, unsigned width, bool last)
+{
+	unsigned columns = text_columns(content);
+
+	if (columns > width && width > 2) {
+		size_t bytes = 0;
+
+		for (unsigned n = 0; n < width - 2; n++)
+			for (bytes++; (content[bytes] & 0xc0) == 0x80; bytes++)
+				;
+		fprintf(t->out, "%s%.*s..%s", color_on(t, color), (int)bytes, content, color_off(t, color));
+		columns = width;
+	} else {
+		fprintf(t->out, "%s%s%s", color_on(t, color), content, color_off(t, color));
+	}
+	if (!last)
+		fprintf(t->out, "%*s", (int)(columns < width ? width - columns + 2 : 2), "");
+}
+
+/* Which calls are worth a row: the unusual ones with what came just before them, and the latest. */
+static size_t choose_rows(const struct explanation *e, bool chosen[HISTORY_CALLS])
+{
+	size_t n = 0;
+
+	for (size_t i = e->n_calls; i-- && n < ROWS_MAX;) {
+		bool wanted = i + ROWS_LAST >= e->n_calls;
+
+		for (size_t k = i; k <= i + ROWS_BEFORE && k < e->n_calls; k++)
+			wanted |= k + e->window >= e->n_calls && e->calls[k].seen != SEEN_YES;
+		wanted |= e->calls[i].scored->verdict.flags & VERDICT_FOREIGN;
+		chosen[i] = wanted;
+		n += wanted;
+	}
+	return n;
+}
+
+static void print_table(const struct text *t)
+{
+	const struct explanation *e = t->e;
+	bool chosen[HISTORY_CALLS] = { false }, sites = false;
+	unsigned width = MIN(t->style->width, 120), name = 14, expected, seen = 24, site = 0;
+	size_t first = e->n_calls, skipped = 0;
+	char label[128];
+
+	choose_rows(e, chosen);
+	for (size_t i = e->n_calls; i--;) {
+		if (!chosen[i])
+			continue;
+		first = i;
+		site_label(t, &e->calls[i].scored->event, label, sizeof(label));
+		sites |= *label != '\0';
+		site = MAX(site, MIN(text_columns(label), 28U));
+		name = MAX(name, MIN(text_columns(call_label(t, &e->calls[i].scored->event, label, sizeof(label))), 20U));
+	}
+	if (width < name + seen + site + 34 + 8)
+		sites = false;
+	expected = width - 2 - name - 2 - seen - 2 - (sites ? site + 2 : 0);
+	expected = MIN(MAX(expected, 16U), 36U);
+
+	fprintf(t->out, "  ");
+	print_cell(t, DIM, "Call", name, false);
+	print_cell(t, DIM, "What the profile expects here", expected, false);
+	print_cell(t, DIM, "Seen in training?", seen, !sites);
+	if (sites)
+		print_cell(t, DIM, "Called from", site, true);
+	fprintf(t->out, "\n");
+	for (size_t i = first; i < e->n_calls; i++) {
+		const struct explained_call *call = &e->calls[i];
+		enum color color;
+
+		if (!chosen[i]) {
+			skipped++;
+			continue;
+		}
+		if (skipped)
+			fprintf(t->out, "  %s... %zu call%s as expected%s\n", color_on(t, DIM), skipped, skipped == 1 ? "" : "s",
+				color_off(t, DIM));
+		skipped = 0;
+		seen_label(t, call, label, sizeof(label));
+		color = seen_label(t, call, label, sizeof(label));
+		fprintf(t->out, "  ");
+		print_cell(t, color, call_label(t, &call->scored->event, label, sizeof(label)), name, false);
+		expected_label(t, call, label, sizeof(label));
+		print_cell(t, call->depth ? PLAIN : DIM, label, expected, false);
+		color = seen_label(t, call, label, sizeof(label));
+		print_cell(t, color, label, seen, !sites);
+		if (sites) {
+			color = site_label(t, &call->scored->event, label, sizeof(label));
+			print_cell(t, color, label, site, true);
+		}
+		fprintf(t->out, "\n");
+	}
+	fprintf(t->out, "\n");
+}
+
+static void heading(const struct text *t, const char *name)
+{
+	fprintf(t->out, "  %s%s%s%*s", color_on(t, BOLD), name, color_off(t, BOLD),
+		(int)(BODY_INDENT - 2 - text_columns(name)), "");
+}
+
+static void next_line(const struct text *t)
+{
+	fprintf(t->out, "%*s", BODY_INDENT, "");
+}
+
+static void print_why(const struct text *t)
+{
+	const struct explanation *e = t->e;
+	const struct event *last = &e->calls[e->n_calls - 1].scored->event;
+	char number[32];
+
+	heading(t, "Why");
+	if (e->alarm->flags & VERDICT_ALARM_FOREIGN) {
+		if (EVENT_ABI(last->origin) != ABI_NATIVE)
+			fprintf(t->out, "training saw no call through the %s table of system calls\n",
+				abi_name(EVENT_ABI(last->origin)));
+		else
+			fprintf(t->out, "code in %s memory does not belong to the program; training saw no call from it\n",
+				origin_name(EVENT_ORIGIN(last->origin)));
+		if (*e->mapping) {
+			char mapping[sizeof(e->mapping) * 4];
+
+			next_line(t);
+			fprintf(t->out, "the memory: %s\n", escape_text(mapping, sizeof(mapping), e->mapping));
+		}
+		if (!(e->alarm->flags & VERDICT_ALARM))
+			return;
+		next_line(t);
+	}
+	fprintf(t->out, "mean normality of the last %u calls is %s%.1f %%%s, the threshold %.1f %%\n",
+		e->policy->window[e->alarm->window].length, color_on(t, RED), percent(e->alarm->mean[e->alarm->window]),
+		color_off(t, RED), percent(e->policy->window[e->alarm->window].limit));
+	next_line(t);
+	fprintf(t->out, "%u of the last %u calls never came in this place in %s calls of training\n", e->unseen, e->window,
+		grouped(e->image->header->calls, number));
+}
+
+static void print_time(const struct text *t, int64_t time, const char *format)
+{
+	struct tm tm;
+	time_t seconds = (time_t)time;
+	char buffer[64];
+
+	if (localtime_r(&seconds, &tm) && strftime(buffer, sizeof(buffer), format, &tm))
+		fprintf(t->out, "%s", buffer);
+}
+
+/* "/system.slice/nginx.service" is the unit nginx.service; a container's id is the last part, too. */
+static void print_cgroup(const struct text *t, const char *cgroup)
+{
+	char path[2048];
+	const char *slash;
+
+	escape_text(path, sizeof(path), cgroup);
+	slash = strrchr(path, '/');
+	next_line(t);
+	if (slash && strlen(slash) > 9 && !strcmp(slash + strlen(slash) - 8, ".service"))
+		fprintf(t->out, "unit %s\n", slash + 1);
+	else
+		fprintf(t->out, "cgroup %s\n", path);
+}
+
+static void print_tree(const struct text *t, const struct process_info *process)
+{
+	char name[17 * 4];
+
+	next_line(t);
+	for (unsigned i = process->n_parents; i--;)
+		fprintf(t->out, "%s(%d) %s ", escape_text(name, sizeof(name), process->parents[i].comm),
+			process->parents[i].pid, t->style->utf8 ? "›" : ">");
+	fprintf(t->out, "%s(%d)\n", escape_text(name, sizeof(name), process->comm), process->pid);
+}
+
+static void print_build(const struct text *t)
+{
+	const struct explanation *e = t->e;
+	char text[1024];
+
+	if (e->exe_differs) {
+		next_line(t);
+		fprintf(t->out, "%sanother program%s than the profile's: it learned %s\n", color_on(t, YELLOW),
+			color_off(t, YELLOW), escape_text(text, sizeof(text), e->profile->application));
+	} else if (e->build_differs) {
+		next_line(t);
+		fprintf(t->out, "%sanother build%s than in training (build-id %.12s, learned %.12s): changed since\n",
+			color_on(t, YELLOW), color_off(t, YELLOW), e->process.build_id,
+			escape_text(text, sizeof(text), e->profile->build_id));
+	} else if (e->profile && e->profile->build_id && *e->profile->build_id && *e->process.build_id) {
+		next_line(t);
+		fprintf(t->out, "the very build that was learned (build-id %.12s)\n", e->process.build_id);
+	}
+}
+
+static void print_process(const struct text *t)
+{
+	const struct explanation *e = t->e;
+	const struct process_info *p = &e->process;
+	char text[4096];
+
+	heading(t, "Process");
+	if (!p->found) {
+		if (e->live)
+			fprintf(t->out, "PID %u has already ended\n", e->alarm->pid ? e->alarm->pid : e->alarm->tid);
+		else if (e->alarm->pid && e->alarm->pid != e->alarm->tid)
+			fprintf(t->out, "PID %u, thread %u, as recorded\n", e->alarm->pid, e->alarm->tid);
+		else
+			fprintf(t->out, "PID %u, as recorded%s\n", e->alarm->tid,
+				e->profile && e->profile->application ? "" : "; the trace says no more of it");
+		return;
+	}
+	fprintf(t->out, "%s", escape_text(text, sizeof(text), *p->exe ? p->exe : p->comm));
+	if (*p->user)
+		fprintf(t->out, ", user %s", escape_text(text, sizeof(text), p->user));
+	else
+		fprintf(t->out, ", user %u", p->uid);
+	if (p->started) {
+		fprintf(t->out, ", started ");
+		print_time(t, p->started, time(NULL) - p->started < 86400 ? "%H:%M:%S" : "%Y-%m-%d %H:%M");
+	}
+	if (e->alarm->tid != (uint32_t)p->pid)
+		fprintf(t->out, ", thread %u", e->alarm->tid);
+	fprintf(t->out, "\n");
+	if (*p->cmdline) {
+		next_line(t);
+		fprintf(t->out, "%s\n", escape_text(text, MIN(sizeof(text), t->style->width > 30 ? t->style->width - BODY_INDENT : 30),
+						     p->cmdline));
+	}
+	print_tree(t, p);
+	if (*p->cgroup)
+		print_cgroup(t, p->cgroup);
+	print_build(t);
+}
+
+static void print_trust(const struct text *t)
+{
+	const struct alarm *alarm = t->e->alarm;
+	char number[32];
+
+	if (!(alarm->flags & VERDICT_TAINTED))
+		return;
+	heading(t, "Gap");
+	if (alarm->lost)
+		fprintf(t->out, "%s%s calls were lost%s", color_on(t, YELLOW), grouped(alarm->lost, number), color_off(t, YELLOW));
+	else
+		fprintf(t->out, "%scalls were lost%s", color_on(t, YELLOW), color_off(t, YELLOW));
+	fprintf(t->out, " %" PRIu64 " calls before this one: part of what looks unusual may only be that\n", alarm->since_gap);
+}
+
+char *output_shell_word(const char *text, char *buffer, size_t size)
+{
+	char escaped[4096];
+	size_t at = 0;
+
+	if (*text && strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:,@%") == strlen(text)) {
+		snprintf(buffer, size, "%s", text);
+		return buffer;
+	}
+	escape_text(escaped, sizeof(escaped), text);
+	if (size > 3) {
+		buffer[at++] = '\'';
+		for (const char *c = escaped; *c && at + 6 < size; c++) {
+			if (*c == '\'')
+				at += (size_t)snprintf(buffer + at, size - at, "'\\''");
+			else
+				buffer[at++] = *c;
+		}
+		buffer[at++] = '\'';
+	}
+	buffer[size ? at : 0] = '\0';
+	return buffer;
+}
+
+static void print_command(const struct text *t, bool *first, const char *command, const char *does)
+{
+	if (*first)
+		heading(t, "Now");
+	else
+		next_line(t);
+	*first = false;
+	if (text_columns(command) > 34)
+		fprintf(t->out, "%s\n%*s%s# %s%s\n", command, BODY_INDENT + 4, "", color_on(t, DIM), does, color_off(t, DIM));
+	else
+		fprintf(t->out, "%-34s  %s# %s%s\n", command, color_on(t, DIM), does, color_off(t, DIM));
+}
+
+/* Commands that can be pasted. What is proposed depends on what there is: a live process, a trace, a log. */
+static void print_next(const struct text *t, const struct output_context *context)
+{
+	const struct explanation *e = t->e;
+	char profile[1024], path[1024], command[2600];
+	bool first = true;
+
+	if (context->response) {
+		heading(t, "Done");
+		fprintf(t->out, "%s\n", context->response);
+	}
+	if (e->process.found && !context->response) {
+		snprintf(command, sizeof(command), "kill -STOP %d", e->process.pid);
+		print_command(t, &first, command, "freeze it to look around; kill -CONT lets it go on");
+	}
+	if (e->process.found) {
+		snprintf(command, sizeof(command), "ls -l /proc/%d/fd /proc/%d/exe", e->process.pid, e->process.pid);
+		print_command(t, &first, command, "what it has open now");
+	}
+	if (context->log) {
+		snprintf(command, sizeof(command), "imsafe plot %s", output_shell_word(context->log, path, sizeof(path)));
+		print_command(t, &first, command, "the graph");
+	}
+	if (context->trace && strcmp(context->trace, "-") && context->profile) {
+		snprintf(command, sizeof(command), "imsafe learn %s %s", output_shell_word(context->profile, profile, sizeof(profile)),
+			 output_shell_word(context->trace, path, sizeof(path)));
+		print_command(t, &first, command, "a false alarm? only after a look: teach it to the profile");
+	} else if (e->live && context->profile) {
+		snprintf(command, sizeof(command), "imsafe trace -f -p %u -o new.imt && imsafe learn %s new.imt",
+			 e->process.found ? (unsigned)e->process.pid : e->alarm->tid,
+			 output_shell_word(context->profile, profile, sizeof(profile)));
+		print_command(t, &first, command, "a false alarm? record such work and teach it to the profile");
+	}
+}
+
+void output_text(const struct explanation *explanation, const struct output_context *context,
+		 const struct output_style *style, FILE *out)
+{
+	struct text t = { out, style, explanation };
+	const struct alarm *alarm = explanation->alarm;
+	char headline[512], number[32];
+
+	explanation_headline(explanation, headline, sizeof(headline));
+	fprintf(out, "%sALARM %u%s  %s%s%s\n", color_on(&t, RED), context->number, color_off(&t, RED), color_on(&t, BOLD), headline,
+		color_off(&t, BOLD));
+	next_line(&t);
+	if (explanation->time) {
+		print_time(&t, explanation->time, "%Y-%m-%d %H:%M:%S");
+		fprintf(out, ", ");
+	}
+	fprintf(out, "call %s", grouped(alarm->sequence, number));
+	fprintf(out, " of the stream, %s of thread %u\n\n", grouped(alarm->thread_calls + 1, number), alarm->tid);
+	print_why(&t);
+	fprintf(out, "\n");
+	print_table(&t);
+	print_process(&t);
+	print_trust(&t);
+	print_next(&t, context);
+	fprintf(out, "\n");
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* How an alarm is told: text that a person judges in a minute, JSON for programs. Text from outside is escaped in both. */
+#ifndef IMSAFE_ALARM_OUTPUT_H
+#define IMSAFE_ALARM_OUTPUT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "alarm/explain.h"
+
+/* What the reader has at hand, for the commands proposed to them. NULL: does not exist. */
+struct output_context {
+	const char *profile, *trace, *log; /* paths as given on the command line */
+	const char *response;              /* what was done about it already, one sentence; NULL = nothing */
+	unsigned number;                   /* of the alarm, from 1 */
+};
+
+struct output_style {
+	bool color; /* ANSI */
+	bool utf8;
+	unsigned width; /* columns, at least 60 */
+};
+
+void output_text(const struct explanation *explanation, const struct output_context *context,
+		 const struct output_style *style, FILE *out);
+
+/* One object, documented in doc/howto-alarm-output.md; the caller's. NULL without memory. */
+json_t *output_json(const struct explanation *explanation, const struct output_context *context);
+
+/* A path as one word of a shell command that people can paste; no control characters come through. */
+char *output_shell_word(const char *text, char *buffer, size_t size);
+
+#endif

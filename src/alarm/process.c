@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "alarm/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "trace/modules.h"
+
+/* Reads a file of /proc/PID, at most size - 1 bytes, and ends it with NUL. Returns its length or -errno. */
+static ssize_t read_file(int dir, const char *name, char *buffer, size_t size)
+{
+	_cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+	size_t n = 0;
+
+	if (fd < 0)
+		return -errno;
+	while (n < size - 1) {
+		ssize_t r = read(fd, buffer + n, size - 1 - n);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return -errno;
+		if (!r)
+			break;
+		n += (size_t)r;
+	}
+	buffer[n] = '\0';
+	return (ssize_t)n;
+}
+
+static int open_process(pid_t pid)
+{
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static void read_comm(int dir, char comm[17])
+{
+	ssize_t n = read_file(dir, "comm", comm, 17);
+
+	if (n > 0 && comm[n - 1] == '\n')
+		comm[n - 1] = '\0';
+	if (n < 0)
+		comm[0] = '\0';
+}
+
+/* "Name:\tVALUE" of /proc/PID/status; the first line is the name, which the process chooses: a newline in it is escaped. */
+static unsigned long status_value(const char *status, const char *name)
+{
+	size_t length = strlen(name);
+
+	for (const char *line = status; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (!strncmp(line, name, length) && line[length] == ':')
+			return strtoul(line + length + 1, NULL, 10);
+	}
+	return 0;
+}
+
+/* Field 22 of stat, in clock ticks since boot. The name before it may hold anything, even ") ": count from the last one. */
+static uint64_t start_ticks(const char *stat)
+{
+	const char *at = strrchr(stat, ')');
+
+	for (int field = 2; at && field < 22; field++)
+		at = strchr(at + 1, ' ');
+	return at ? strtoull(at + 1, NULL, 10) : 0;
+}
+
+static int64_t boot_time(void)
+{
+	_cleanup_fclose_ FILE *file = fopen("/proc/stat", "re");
+	char line[256];
+	int64_t time;
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "btime %" SCNd64, &time) == 1)
+			return time;
+	return 0;
+}
+
+static void read_user(uid_t uid, char *user, size_t size)
+{
+	struct passwd entry, *found = NULL;
+	char buffer[4096];
+
+	if (!getpwuid_r(uid, &entry, buffer, sizeof(buffer), &found) && found)
+		snprintf(user, size, "%s", found->pw_name);
+}
+
+/* The unified hierarchy's path, or that of systemd's own where there is no unified one. */
+static void read_cgroup(int dir, char *cgroup, size_t size)
+{
+	char buffer[4096], *line, *end;
+
+	if (read_file(dir, "cgroup", buffer, sizeof(buffer)) < 0)
+		return;
+	for (line = buffer; *line; line = end) {
+		end = strchrnul(line, '\n');
+		if (*end)
+			*end++ = '\0';
+		if (!strncmp(line, "0::", 3) && strcmp(line, "0::/")) {
+			snprintf(cgroup, size, "%s", line + 3);
+			return;
+		}
+		if (strstr(line, ":name=systemd:"))
+			snprintf(cgroup, size, "%s", strstr(line, ":name=systemd:") + strlen(":name=systemd:"));
+	}
+}
+
+static void read_cmdline(int dir, char *cmdline, size_t size)
+{
+	ssize_t n = read_file(dir, "cmdline", cmdline, size);
+
+	for (ssize_t i = 0; i + 1 < n; i++)
+		if (!cmdline[i])
+			cmdline[i] = ' ';
+}
+
+static void read_parents(unsigned long parent, struct process_info *info)
+{
+	while (parent && info->n_parents < PROCESS_PARENTS) {
+		_cleanup_close_ int dir = open_process((pid_t)parent);
+		char status[2048];
+
+		if (dir < 0 || read_file(dir, "status", status, sizeof(status)) < 0)
+			return;
+		info->parents[info->n_parents].pid = (pid_t)parent;
+		read_comm(dir, info->parents[info->n_parents].comm);
+		info->n_parents++;
+		parent = status_value(status, "PPid");
+	}
+}
+
+void process_lookup(pid_t pid, struct process_info *ret_info)
+{
+	_cleanup_close_ int dir = open_process(pid);
+	char buffer[4096], path[64];
+	ssize_t n;
+
+	memset(ret_info, 0, sizeof(*ret_info));
+	ret_info->pid = pid;
+	if (dir < 0 || read_file(dir, "status", buffer, sizeof(buffer)) < 0)
+		return;
+	ret_info->found = true;
+	ret_info->uid = (uid_t)status_value(buffer, "Uid");
+	ret_info->pid = (pid_t)status_value(buffer, "Tgid"); /* a thread's id will do, too */
+	read_parents(status_value(buffer, "PPid"), ret_info);
+	read_comm(dir, ret_info->comm);
+	read_cmdline(dir, ret_info->cmdline, sizeof(ret_info->cmdline));
+	read_cgroup(dir, ret_info->cgroup, sizeof(ret_info->cgroup));
+	read_user(ret_info->uid, ret_info->user, sizeof(ret_info->user));
+	n = readlinkat(dir, "exe", ret_info->exe, sizeof(ret_info->exe) - 1);
+	ret_info->exe[n > 0 ? n : 0] = '\0';
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	if (build_id_read(path, ret_info->build_id) < 0)
+		ret_info->build_id[0] = '\0';
+	if (read_file(dir, "stat", buffer, sizeof(buffer)) > 0)
+		ret_info->started = boot_time() + (int64_t)(start_ticks(buffer) / (uint64_t)sysconf(_SC_CLK_TCK));
+}
+
+int process_mapping(pid_t pid, uint64_t address, char *ret_line, size_t size)
+{
+	_cleanup_fclose_ FILE *file = NULL;
+	_cleanup_free_ char *line = NULL;
+	size_t allocated = 0;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	file = fopen(path, "re");
+	if (!file)
+		return -errno;
+	while (getline(&line, &allocated, file) > 0) {
+		uint64_t from, to;
+		char permissions[8];
+		int name = 0;
+
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %*s %*s %*s %n", &from, &to, permissions, &name) < 3 ||
+		    address < from || address >= to)
+			continue;
+		line[strcspn(line, "\n")] = '\0';
+		snprintf(ret_line, size, "%" PRIx64 "-%" PRIx64 " %s %s", from, to, permissions,
+			 name && line[name] ? line + name : "anonymous memory");
+		return 0;
+	}
+	return -ENOENT;
+}
