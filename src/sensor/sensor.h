@@ -7,15 +7,17 @@
  *  - A thread's first event is ATTACH (it was already running; also each thread of a process attached to), FORK or EXEC
  *    (a command started by the sensor); its last one EXIT. exec from a thread that is not the leader: EXEC with the
  *    process's id as tid and the former id in parent; the other threads EXIT before it.
- *  - Every CALL is reported once, at its entry, before it takes effect (ptrace) or as soon as it is delivered (ebpf).
+ *  - Every CALL is taken at its entry and reported once; the callback may run after the call has taken effect, because no
+ *    sensor holds the application up until it is read. Milliseconds for calls, at once for foreign ones.
  *  - Lost calls are a GAP event at their place in the thread's stream, never silence.
- *  - A sensor never stops, slows by more than it must, or ends the application; closing it, or killing the process that
- *    holds it, leaves the application running.
+ *  - A sensor never stops, slows by more than it must, or ends the application; closing it, killing the process that holds
+ *    it, or never dispatching again leaves the application running.
  *  - Not thread-safe: all calls on one sensor from one thread.
  */
 #ifndef IMSAFE_SENSOR_SENSOR_H
 #define IMSAFE_SENSOR_SENSOR_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -40,6 +42,8 @@ struct target {
 	pid_t pid;
 	const char *name;    /* EXE: path; UNIT; CGROUP: path below the mount; FILE: path or "-" */
 	char *const *argv;   /* COMMAND: NULL-terminated */
+	const sigset_t *mask; /* COMMAND: the signal mask it starts with, NULL = the caller's now. Whoever reads signals from a
+			       * signalfd gives the mask from before, so that the command does not notice. */
 };
 
 struct sensor_config {
@@ -100,7 +104,8 @@ struct sensor {
 	const struct sensor_ops *ops;
 	struct sensor_info info;
 	struct modules modules;
-	int exit_status; /* COMMAND: wait status of the command once it has ended */
+	pid_t command;   /* COMMAND: its process id, a child of ours; 0 = none */
+	int exit_status; /* COMMAND: wait status of the command once it has ended, -1 = not known */
 };
 
 extern const struct sensor_ops sensor_ptrace, sensor_replay;

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Taking hold of processes, and saying why it cannot be done. */
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/audit.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "base/options.h"
+#include "sensor/ptrace-tracer.h"
+
+struct status {
+	pid_t pid, parent, tracer;
+	char state;
+	bool kernel_thread;
+	uid_t uid;
+};
+
+static int status_read(pid_t tid, struct status *ret_status)
+{
+	_cleanup_fclose_ FILE *file = NULL;
+	struct status status = { .kernel_thread = true };
+	char path[64], line[256];
+
+	snprintf(path, sizeof(path), "/proc/%d/status", tid);
+	file = fopen(path, "re");
+	if (!file)
+		return -errno;
+	while (fgets(line, sizeof(line), file)) {
+		sscanf(line, "State: %c", &status.state);
+		sscanf(line, "Tgid: %d", &status.pid);
+		sscanf(line, "PPid: %d", &status.parent);
+		sscanf(line, "TracerPid: %d", &status.tracer);
+		sscanf(line, "Uid: %*u %u", &status.uid);
+		if (!strncmp(line, "VmSize:", 7))
+			status.kernel_thread = false; /* it has memory of its own */
+	}
+	if (!status.pid)
+		return -ESRCH;
+	*ret_status = status;
+	return 0;
+}
+
+int thread_process(pid_t tid, pid_t *ret_pid, pid_t *ret_parent)
+{
+	struct status status;
+	int r = status_read(tid, &status);
+
+	if (r < 0)
+		return r;
+	*ret_pid = status.pid;
+	*ret_parent = status.parent;
+	return 0;
+}
+
+static int read_small(const char *path, char *ret_text, size_t size)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, ret_text, size - 1);
+
+	if (n < 0)
+		return -errno;
+	ret_text[n] = '\0';
+	ret_text[strcspn(ret_text, "\n")] = '\0';
+	return 0;
+}
+
+/* The kernel said no to seizing a thread of pid: one sentence why. */
+static int explain_refusal(pid_t pid, int error, struct errmsg *err)
+{
+	struct status status;
+	char name[64], path[64], yama[16];
+
+	if (status_read(pid, &status) < 0 || error == -ESRCH)
+		return errmsg_set(err, -ESRCH, NULL, 0, "process %d has ended", pid);
+	if (status.state == 'Z' || status.state == 'X')
+		return errmsg_set(err, -ESRCH, NULL, 0, "process %d has ended (a zombie that its parent has not collected)", pid);
+	if (status.tracer) {
+		snprintf(path, sizeof(path), "/proc/%d/comm", status.tracer);
+		if (read_small(path, name, sizeof(name)) < 0)
+			snprintf(name, sizeof(name), "another process");
+		return errmsg_set(err, -EBUSY, NULL, 0, "process %d is already traced by %s (process %d)", pid, name,
+				  status.tracer);
+	}
+	if (status.kernel_thread)
+		return errmsg_set(err, -EINVAL, NULL, 0, "process %d is a kernel thread: it makes no system calls", pid);
+	if (error != -EPERM && error != -EACCES)
+		return errmsg_set(err, error, NULL, 0, "cannot trace process %d: %s%s", pid, strerror(-error),
+				  error == -EIO ? " (the ptrace sensor needs Linux 5.3 or later)" : "");
+	if (geteuid() && status.uid != geteuid())
+		return errmsg_set(err, error, NULL, 0,
+				  "process %d belongs to user %u: tracing it takes root, or the capability CAP_SYS_PTRACE", pid,
+				  status.uid);
+	if (read_small("/proc/sys/kernel/yama/ptrace_scope", yama, sizeof(yama)) >= 0 && *yama != '0' &&
+	    (geteuid() || *yama == '3'))
+		return errmsg_set(err, error, NULL, 0,
+				  "process %d may not be traced: kernel.yama.ptrace_scope is %s%s", pid, yama,
+				  *yama == '1' ? " (only a COMMAND started here may; or be root)" :
+				  *yama == '3' ? " (nothing may)" : " (root may)");
+	return errmsg_set(err, error, NULL, 0,
+			  "process %d may not be traced: the kernel refuses (more privileges than ours, another user namespace, "
+			  "or ptrace is not allowed here)", pid);
+}
+
+/* Seizes the threads of a process that we do not have yet. Returns how many, or -errno. */
+static int seize_threads(struct tracer *tracer, pid_t pid)
+{
+	_cleanup_closedir_ DIR *tasks = NULL;
+	char path[64];
+	int n = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	tasks = opendir(path);
+	if (!tasks)
+		return errno == ENOENT ? -ESRCH : -errno;
+	for (struct dirent *entry; (entry = readdir(tasks));) {
+		unsigned long long number;
+		struct status status;
+		pid_t tid;
+		int error;
+
+		if (parse_uint(entry->d_name, 1, INT_MAX, &number) < 0)
+			continue;
+		tid = (pid_t)number;
+		if (tracee_find(tracer, tid))
+			continue;
+		if (ptrace(PTRACE_SEIZE, tid, 0, tracer_options(tracer)) < 0) {
+			error = -errno;
+			if (status_read(tid, &status) < 0 || status.state == 'Z' || status.state == 'X' || error == -ESRCH)
+				continue; /* ended meanwhile, or a leader whose other threads go on */
+			if (status.tracer == tracer->self)
+				continue; /* made by one of ours meanwhile: will stop by itself */
+			return error;
+		}
+		if (!tracee_add(tracer, tid, pid, TRACEE_SEIZED))
+			return -ENOMEM;
+		ptrace(PTRACE_INTERRUPT, tid, 0, 0);
+		n++;
+	}
+	return n;
+}
+
+static int attach_process(struct tracer *tracer, pid_t pid, struct errmsg *err)
+{
+	struct status status;
+	int n, total = 0;
+
+	if (status_read(pid, &status) < 0)
+		return errmsg_set(err, -ESRCH, NULL, 0, "there is no process %d", pid);
+	pid = status.pid; /* any thread stands for its process */
+	if (pid == getpid())
+		return errmsg_set(err, -EINVAL, NULL, 0, "process %d is this program: it cannot trace itself", pid);
+	/* A thread that we do not have yet may be making others: look until there are no new ones. */
+	do {
+		n = seize_threads(tracer, pid);
+		if (n < 0)
+			return explain_refusal(pid, n, err);
+		total += n;
+	} while (n);
+	if (!total && !process_find(tracer, pid))
+		return explain_refusal(pid, -ESRCH, err);
+	return 0;
+}
+
+/* Keeps the new process going until it runs the program or has ended. */
+static int wait_for_exec(pid_t pid, bool *ret_ended)
+{
+	int status;
+
+	for (;;) {
+		if (waitpid(pid, &status, __WALL) < 0) {
+			if (errno == EINTR)
+				continue;
+			return -errno;
+		}
+		if (!WIFSTOPPED(status)) {
+			*ret_ended = true;
+			return 0;
+		}
+		switch (status >> 16) {
+		case PTRACE_EVENT_EXEC:
+			*ret_ended = false;
+			return 0;
+		case PTRACE_EVENT_STOP:
+			ptrace(WSTOPSIG(status) == SIGTRAP ? PTRACE_CONT : PTRACE_LISTEN, pid, 0, 0);
+			break;
+		case 0:
+			ptrace(PTRACE_CONT, pid, 0, WSTOPSIG(status));
+			break;
+		default:
+			ptrace(PTRACE_CONT, pid, 0, 0);
+		}
+	}
+}
+
+/* The architecture of a process's program: of its executable, not of whatever it calls right now. */
+static enum syscall_arch executable_arch(pid_t pid, uint32_t *ret_audit)
+{
+	_cleanup_close_ int fd = -1;
+	Elf32_Ehdr header = { 0 };
+	enum syscall_arch arch = arch_native();
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd >= 0 && pread(fd, &header, sizeof(header), 0) == sizeof(header) && !memcmp(header.e_ident, ELFMAG, SELFMAG)) {
+		if (header.e_machine == EM_386)
+			arch = ARCH_I386;
+		else if (header.e_machine == EM_X86_64)
+			arch = ARCH_X86_64;
+		else if (header.e_machine == EM_AARCH64)
+			arch = ARCH_AARCH64;
+	}
+	*ret_audit = arch == ARCH_I386 ? AUDIT_ARCH_I386 : arch == ARCH_AARCH64 ? AUDIT_ARCH_AARCH64 : AUDIT_ARCH_X86_64;
+	return arch;
+}
+
+static void learn_application(struct tracer *tracer, pid_t pid)
+{
+	char path[PATH_MAX], build_id[41];
+
+	tracer->arch = executable_arch(pid, &tracer->audit_arch);
+	tracer->info.arch = tracer->arch;
+	if (executable_path(pid, path, sizeof(path)) >= 0)
+		tracer->info.application = strdup(path);
+	executable_build_id(pid, build_id);
+	if (*build_id)
+		tracer->info.build_id = strdup(build_id);
+}
+
+static int attach_command(struct tracer *tracer, const struct target *given, struct errmsg *err)
+{
+	struct target target = *given;
+	struct command command;
+	struct tracee *tracee;
+	bool ended = true;
+	int r;
+
+	if (!target.mask)
+		target.mask = &tracer->command_mask;
+	r = command_start(&target, &command, err);
+	if (r < 0)
+		return r;
+	if (ptrace(PTRACE_SEIZE, command.pid, 0, tracer_options(tracer)) < 0) {
+		r = explain_refusal(command.pid, -errno, err);
+		command_kill(&command);
+		return r;
+	}
+	tracee = tracee_add(tracer, command.pid, command.pid, TRACEE_FOLLOWED);
+	if (!tracee) {
+		command_kill(&command);
+		return errmsg_errno(err, -ENOMEM, NULL, "starting the command");
+	}
+	r = command_go(&command);
+	if (r >= 0)
+		r = wait_for_exec(command.pid, &ended);
+	if (r < 0)
+		errmsg_errno(err, r, NULL, "starting the command");
+	else if (ended)
+		r = command_result(&command, &target, err);
+	if (r >= 0 && ended)
+		r = errmsg_set(err, -ESRCH, NULL, 0, "%s was killed before it began", target.argv[0]);
+	command_done(&command);
+	if (r < 0) {
+		tracee_remove(tracer, tracee);
+		return r;
+	}
+	tracer->command = command.pid;
+	if (!tracer->arch)
+		learn_application(tracer, command.pid);
+	report_start(tracer, tracee, EVENT_EXEC, 0);
+	ptrace(PTRACE_SYSCALL, command.pid, 0, 0);
+	return 0;
+}
+
+int tracer_attach(struct tracer *tracer, struct errmsg *err)
+{
+	const struct target *command = NULL;
+	int r;
+
+	for (size_t i = 0; i < tracer->n_targets; i++) {
+		const struct target *target = &tracer->targets[i];
+
+		if (target->kind == TARGET_COMMAND && !command)
+			command = target;
+		else if (target->kind != TARGET_PID)
+			return errmsg_set(err, -EOPNOTSUPP, NULL, 0, "the ptrace sensor takes processes that run (-p) or one COMMAND");
+	}
+	for (size_t i = 0; i < tracer->n_targets; i++) {
+		if (tracer->targets[i].kind != TARGET_PID)
+			continue;
+		r = attach_process(tracer, tracer->targets[i].pid, err);
+		if (r < 0)
+			return r;
+		if (!tracer->arch)
+			learn_application(tracer, tracer->targets[i].pid);
+	}
+	/* Last: it cannot be undone. */
+	return command ? attach_command(tracer, command, err) : 0;
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the tracer tells: stops become events in the queue. */
+#include <linux/audit.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/uio.h>
+
+#include "sensor/ptrace-tracer.h"
+
+#define X32_BIT 0x40000000U
+
+static const struct {
+	const char *name;
+	uint8_t classes;
+} call_classes[] = {
+	{ "mmap", CALL_MAPS },   { "mmap2", CALL_MAPS },  { "munmap", CALL_MAPS },        { "mremap", CALL_MAPS },
+	{ "mprotect", CALL_MAPS }, { "shmat", CALL_MAPS }, { "shmdt", CALL_MAPS },        { "ipc", CALL_MAPS },
+	{ "pkey_mprotect", CALL_MAPS }, { "remap_file_pages", CALL_MAPS },
+	{ "fork", CALL_FORKS },  { "vfork", CALL_FORKS }, { "clone", CALL_FORKS },        { "clone3", CALL_FORKS },
+	{ "execve", CALL_EXECS }, { "execveat", CALL_EXECS },
+};
+
+static enum syscall_arch arch_of_audit(uint32_t audit)
+{
+	switch (audit) {
+	case AUDIT_ARCH_X86_64:
+		return ARCH_X86_64;
+	case AUDIT_ARCH_I386:
+		return ARCH_I386;
+	case AUDIT_ARCH_AARCH64:
+		return ARCH_AARCH64;
+	default:
+		return ARCH_UNKNOWN;
+	}
+}
+
+void report_init(struct tracer *tracer)
+{
+	/* A table that we do not have: anything may change mappings. */
+	memset(tracer->classes[ARCH_UNKNOWN], CALL_MAPS, sizeof(tracer->classes[ARCH_UNKNOWN]));
+	for (int arch = ARCH_UNKNOWN + 1; arch < ARCHES; arch++)
+		for (size_t i = 0; i < ARRAY_SIZE(call_classes); i++) {
+			int call = syscall_by_name((enum syscall_arch)arch, call_classes[i].name);
+
+			if (call >= 0 && call < ALPHABET)
+				tracer->classes[arch][call] = call_classes[i].classes;
+		}
+}
+
+static uint8_t classify(const struct tracer *tracer, enum syscall_arch arch, uint32_t call)
+{
+	if (arch == ARCH_X86_64 && call & X32_BIT) {
+		call &= ~X32_BIT;
+		/* Most of x32 is the native table; exec has numbers of its own. */
+		if (call == 520 || call == 545)
+			return CALL_EXECS;
+	}
+	return call < ALPHABET || arch == ARCH_UNKNOWN ? tracer->classes[arch][call & (ALPHABET - 1)] : 0;
+}
+
+/* An event that is not a call. There is room for it as a rule; if not, nobody knows any more which threads it concerned. */
+static void push(struct tracer *tracer, const struct event *event)
+{
+	if (tracer->lost) {
+		struct event gap = { .kind = EVENT_GAP, .time = event->time };
+
+		if (!event_queue_push(tracer->queue, &gap)) {
+			tracer->lost++;
+			return;
+		}
+		tracer->lost = 0;
+	}
+	tracer->lost += !event_queue_push(tracer->queue, event);
+}
+
+static uint64_t now(const struct tracer *tracer)
+{
+	struct timespec t;
+
+	if (!tracer->times)
+		return 0;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
+}
+
+/* The calls that were lost stand before what follows, in the thread's own stream. */
+static void push_gap(struct tracer *tracer, struct tracee *tracee)
+{
+	struct event gap = { .kind = EVENT_GAP, .tid = (uint32_t)tracee->tid, .lost = tracee->lost, .time = now(tracer) };
+
+	if (!tracee->lost)
+		return;
+	push(tracer, &gap);
+	tracee->lost = 0;
+}
+
+void report_start(struct tracer *tracer, struct tracee *tracee, enum event_kind kind, pid_t parent)
+{
+	struct event event = {
+		.kind = (uint8_t)kind,
+		.tid = (uint32_t)tracee->tid,
+		.parent = (uint32_t)parent,
+		.pid = (uint32_t)tracee->process->pid,
+		.time = now(tracer),
+	};
+
+	push_gap(tracer, tracee);
+	push(tracer, &event);
+}
+
+void report_exit(struct tracer *tracer, struct tracee *tracee)
+{
+	struct event event = { .kind = EVENT_EXIT, .tid = (uint32_t)tracee->tid, .time = now(tracer) };
+
+	push_gap(tracer, tracee);
+	push(tracer, &event);
+}
+
+static void push_call(struct tracer *tracer, struct tracee *tracee, const struct event *event)
+{
+	if (tracee->lost || tracer->lost) {
+		if (!event_queue_takes_calls(tracer->queue)) {
+			tracee->lost++;
+			return;
+		}
+		push_gap(tracer, tracee);
+	}
+	if (!event_queue_push(tracer->queue, event))
+		tracee->lost++;
+	else if (event_is_foreign(event->origin))
+		event_queue_wake(tracer->queue);
+}
+
+/* The modules that events refer to go first. false: this one could not. */
+static bool tell_modules(struct tracer *tracer, uint32_t module)
+{
+	while (tracer->modules_told < tracer->modules.n) {
+		if (event_queue_push_module(tracer->queue, &tracer->modules.module[tracer->modules_told]) < 0)
+			break;
+		tracer->modules_told++;
+	}
+	return module < tracer->modules_told;
+}
+
+static void note_origin(struct tracer *tracer, struct tracee *tracee, const struct __ptrace_syscall_info *info,
+			struct event *event)
+{
+	struct origin origin;
+
+	origin_find(tracee->process->space, tracee->tid, info->instruction_pointer, info->stack_pointer, &tracer->modules,
+		    &origin);
+	if (tracer->origins)
+		event->origin |= origin.kind;
+	if (tracer->sites && tell_modules(tracer, origin.module))
+		event->site = SITE(origin.module, origin.offset);
+}
+
+/* A child that is not followed may share the address space, and change it unseen. */
+static void note_unfollowed(struct tracee *tracee, uint32_t call, const struct __ptrace_syscall_info *info,
+			    enum syscall_arch arch)
+{
+	int clone = syscall_by_name(arch, "clone"), clone3 = syscall_by_name(arch, "clone3");
+	uint64_t flags = CLONE_VM | CLONE_VFORK; /* vfork */
+	struct iovec local = { .iov_base = &flags, .iov_len = sizeof(flags) };
+	struct iovec remote = { .iov_base = (void *)(uintptr_t)info->entry.args[0], .iov_len = sizeof(flags) };
+
+	if ((int)call == syscall_by_name(arch, "fork"))
+		return;
+	if ((int)call == clone)
+		flags = info->entry.args[0];
+	else if ((int)call == clone3 && process_vm_readv(tracee->tid, &local, 1, &remote, 1, 0) != (ssize_t)sizeof(flags))
+		flags = CLONE_VM;
+	if (!(flags & CLONE_VM) || flags & CLONE_THREAD)
+		return;
+	if (flags & CLONE_VFORK)
+		tracee->doing |= CALL_MAPS; /* until it has run another program or ended, which is when the call returns */
+	else
+		origin_space_distrust(tracee->process->space);
+}
+
+void report_entry(struct tracer *tracer, struct tracee *tracee, const struct __ptrace_syscall_info *info)
+{
+	bool native = info->arch == tracer->audit_arch;
+	enum syscall_arch arch = arch_of_audit(info->arch);
+	uint32_t call = (uint32_t)info->entry.nr;
+	struct event event = { .kind = EVENT_CALL, .tid = (uint32_t)tracee->tid, .time = now(tracer) };
+	bool x32 = native && arch == ARCH_X86_64 && call & X32_BIT && !(call >> 31);
+
+	event.origin = EVENT_FROM(ORIGIN_UNKNOWN, !native ? ABI_COMPAT : x32 ? ABI_X32 : ABI_NATIVE);
+	event.call = (call & ~(x32 ? X32_BIT : 0)) < CALL_INVALID ? (uint16_t)call : CALL_INVALID;
+	if (tracer->origins || tracer->sites)
+		note_origin(tracer, tracee, info, &event);
+	push_call(tracer, tracee, &event);
+
+	if (tracee->in_call)
+		report_return(tracer, tracee);
+	tracee->in_call = true;
+	tracee->doing = classify(tracer, arch, call);
+	if (!tracee->doing)
+		return;
+	if (tracee->doing & CALL_FORKS) {
+		tracer->forking++;
+		if (!tracer->follow_fork)
+			note_unfollowed(tracee, call, info, arch);
+	}
+	if (tracee->doing & CALL_EXECS)
+		tracee->process->execing++;
+	if (tracee->doing & CALL_MAPS)
+		origin_change_begin(tracee->process->space);
+}
+
+void report_return(struct tracer *tracer, struct tracee *tracee)
+{
+	tracee->in_call = false;
+	if (!tracee->doing)
+		return;
+	if (tracee->doing & CALL_FORKS)
+		tracer->forking--;
+	if (tracee->doing & CALL_EXECS)
+		tracee->process->execing--;
+	if (tracee->doing & CALL_MAPS)
+		origin_change_end(tracee->process->space);
+	tracee->doing = 0;
+}
