@@ -199,6 +199,12 @@ static void stopped_at_call(struct tracer *tracer, struct tracee *tracee)
 	struct __ptrace_syscall_info info;
 	pid_t tid = tracee->tid, former;
 
+	/* Without other threads nothing can have taken its place: after the entry comes the return, no need to ask. */
+	if (tracee->in_call && tracee->process->threads == 1) {
+		report_return(tracer, tracee);
+		resume(tracer, tid, 0);
+		return;
+	}
 	if (ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof(info), &info) < 0)
 		return; /* killed */
 	switch (info.op) {

@@ -81,14 +81,21 @@ static void *tracer_main(void *data)
 	return NULL;
 }
 
-/* The thread starts with every signal but the one blocked: signals are the business of its program's other threads. */
+/*
+ * The thread starts with all signals blocked, because they are the business of its program's other threads, but for two.
+ * The kernel sends SIGCHLD at every stop: not blocked here and without a handler it is dropped on the spot; blocked, it
+ * would wake another thread each time.
+ */
 static int start_thread(struct ptrace_sensor *ptrace_sensor)
 {
+	struct sigaction action;
 	sigset_t blocked;
 	int r;
 
 	sigfillset(&blocked);
 	sigdelset(&blocked, SIGNAL_WAKE);
+	if (!sigaction(SIGCHLD, NULL, &action) && (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN))
+		sigdelset(&blocked, SIGCHLD);
 	r = pthread_sigmask(SIG_SETMASK, &blocked, &ptrace_sensor->tracer.command_mask);
 	if (r)
 		return -r;
