@@ -12,17 +12,27 @@
 int input_open(struct input *input, const char *path, struct errmsg *err)
 {
 	bool standard = !strcmp(path, "-");
+	/* A duplicate, so that closing is the same for both. */
+	int fd = standard ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0) {
+		*input = (struct input){ .fd = -1 };
+		return errmsg_errno(err, -errno, standard ? "standard input" : path, "cannot open it");
+	}
+	return input_open_fd(input, fd, standard ? "standard input" : path, err);
+}
+
+int input_open_fd(struct input *input, int fd, const char *name, struct errmsg *err)
+{
 	struct stat st;
 
-	*input = (struct input){ .fd = -1, .name = strdup(standard ? "standard input" : path), .allocated = INPUT_SIZE };
+	*input = (struct input){ .fd = fd, .name = strdup(name), .allocated = INPUT_SIZE };
 	input->buffer = malloc(input->allocated + INPUT_PADDING);
 	if (!input->name || !input->buffer)
-		return errmsg_errno(err, -ENOMEM, path, "cannot read it");
+		return errmsg_errno(err, -ENOMEM, name, "cannot read it");
 	input->at = input->end = input->buffer;
 	memset(input->end, '\n', INPUT_PADDING);
-	/* A duplicate, so that closing is the same for both. */
-	input->fd = standard ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	if (input->fd < 0 || fstat(input->fd, &st) < 0)
+	if (fstat(input->fd, &st) < 0)
 		return errmsg_errno(err, -errno, input->name, "cannot open it");
 	if (S_ISDIR(st.st_mode))
 		return errmsg_errno(err, -EISDIR, input->name, "cannot read it");

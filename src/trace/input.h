@@ -28,6 +28,7 @@ struct input {
 };
 
 int input_open(struct input *input, const char *path, struct errmsg *err);
+int input_open_fd(struct input *input, int fd, const char *name, struct errmsg *err); /* fd is the input's, also on failure */
 void input_close(struct input *input);
 
 /* Reads more, keeping [at, end) (which may move). 1: there is more now, 0: the input is at its end; -EFBIG: INPUT_MAX. */

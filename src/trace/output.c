@@ -8,15 +8,23 @@
 
 #include "base/cleanup.h"
 
+int output_open_fd(struct output *output, int fd, const char *name, struct errmsg *err)
+{
+	*output = (struct output){ .fd = fd };
+	output->buffer = malloc(OUTPUT_SIZE);
+	output->name = strdup(name);
+	if (!output->buffer || !output->name)
+		return errmsg_errno(err, -ENOMEM, name, "cannot write it");
+	return 0;
+}
+
 int output_open(struct output *output, const char *path, struct errmsg *err)
 {
 	struct stat st;
+	int r = output_open_fd(output, -1, strcmp(path, "-") ? path : "standard output", err);
 
-	*output = (struct output){ .fd = -1 };
-	output->buffer = malloc(OUTPUT_SIZE);
-	output->name = strdup(strcmp(path, "-") ? path : "standard output");
-	if (!output->buffer || !output->name)
-		return errmsg_errno(err, -ENOMEM, path, "cannot write it");
+	if (r < 0)
+		return r;
 	if (!strcmp(path, "-")) {
 		output->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 		if (output->fd < 0)

@@ -25,6 +25,7 @@ struct output {
 };
 
 int output_open(struct output *output, const char *path, struct errmsg *err);
+int output_open_fd(struct output *output, int fd, const char *name, struct errmsg *err); /* fd is the output's, also on failure */
 int output_write(struct output *output, const void *data, size_t n, struct errmsg *err);
 int output_flush(struct output *output, struct errmsg *err);
 int output_finish(struct output *output, struct errmsg *err);

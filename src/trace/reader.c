@@ -32,17 +32,20 @@ int trace_format_by_name(const char *name)
 	return -ENOENT;
 }
 
-int trace_reader_open(const char *path, enum trace_format format, struct trace_reader **ret_reader,
-		      struct errmsg *err)
+/* fd -1: opens name as a path. */
+static int reader_open(int fd, const char *name, enum trace_format format, struct trace_reader **ret_reader,
+		       struct errmsg *err)
 {
 	_cleanup_(trace_reader_closep) struct trace_reader *reader = calloc(1, sizeof(*reader));
 	int r;
 
-	if (!reader)
-		return errmsg_errno(err, -ENOMEM, path, "cannot read it");
+	if (!reader) {
+		closep(&fd);
+		return errmsg_errno(err, -ENOMEM, name, "cannot read it");
+	}
 	reader->input.fd = -1;
 	modules_init(&reader->modules);
-	r = input_open(&reader->input, path, err);
+	r = fd < 0 ? input_open(&reader->input, name, err) : input_open_fd(&reader->input, fd, name, err);
 	if (r >= 0)
 		r = input_need(&reader->input, 1, err);
 	if (r < 0)
@@ -56,18 +59,30 @@ int trace_reader_open(const char *path, enum trace_format format, struct trace_r
 		format = (enum trace_format)r;
 	}
 	if ((unsigned)format >= TRACE_FORMATS || !formats[format].ops)
-		return errmsg_set(err, -EINVAL, path, 0, "there is no such trace format");
+		return errmsg_set(err, -EINVAL, name, 0, "there is no such trace format");
 	reader->ops = formats[format].ops;
 	reader->info.format = format;
 	reader->info.arch = reader->ops->arch;
 	reader->state = calloc(1, MAX(reader->ops->state_size, 1U));
 	if (!reader->state)
-		return errmsg_errno(err, -ENOMEM, path, "cannot read it");
+		return errmsg_errno(err, -ENOMEM, name, "cannot read it");
 	r = reader->ops->open ? reader->ops->open(reader, err) : 0;
 	if (r < 0)
 		return r;
 	*ret_reader = TAKE_PTR(reader);
 	return 0;
+}
+
+int trace_reader_open(const char *path, enum trace_format format, struct trace_reader **ret_reader,
+		      struct errmsg *err)
+{
+	return reader_open(-1, path, format, ret_reader, err);
+}
+
+int trace_reader_open_fd(int fd, const char *name, enum trace_format format, struct trace_reader **ret_reader,
+			 struct errmsg *err)
+{
+	return reader_open(fd, name, format, ret_reader, err);
 }
 
 ssize_t trace_reader_read(struct trace_reader *reader, struct event *events, size_t n, struct errmsg *err)

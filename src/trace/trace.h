@@ -50,6 +50,10 @@ struct trace_reader;
 int trace_reader_open(const char *path, enum trace_format format, struct trace_reader **ret_reader,
 		      struct errmsg *err);
 
+/* The same from a file descriptor, which is the reader's from here on, also on failure; name is for messages. */
+int trace_reader_open_fd(int fd, const char *name, enum trace_format format, struct trace_reader **ret_reader,
+			 struct errmsg *err);
+
 /*
  * Reads up to n events into events. Returns how many, 0 at the end, or -errno with err filled: -EBADMSG for damaged
  * input (compact: all whole blocks before have been returned), -EINVAL for a line that is not understood.
@@ -78,6 +82,9 @@ struct trace_writer;
  */
 int trace_writer_open(const char *path, enum trace_format format, const struct trace_info *info,
 		      const struct modules *modules, struct trace_writer **ret_writer, struct errmsg *err);
+/* The same straight to a file descriptor, which is the writer's from here on, also on failure; name is for messages. */
+int trace_writer_open_fd(int fd, const char *name, enum trace_format format, const struct trace_info *info,
+			 const struct modules *modules, struct trace_writer **ret_writer, struct errmsg *err);
 int trace_writer_write(struct trace_writer *writer, const struct event *events, size_t n, struct errmsg *err);
 int trace_writer_flush(struct trace_writer *writer, struct errmsg *err); /* what is buffered goes to the file now */
 int trace_writer_finish(struct trace_writer *writer, struct errmsg *err); /* flush, sync, rename; then only close */

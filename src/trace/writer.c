@@ -33,15 +33,18 @@ static int copy_info(struct trace_writer *writer, const struct trace_info *info)
 	return r;
 }
 
-int trace_writer_open(const char *path, enum trace_format format, const struct trace_info *info,
-		      const struct modules *modules, struct trace_writer **ret_writer, struct errmsg *err)
+/* fd -1: opens path. */
+static int writer_open(int fd, const char *path, enum trace_format format, const struct trace_info *info,
+		       const struct modules *modules, struct trace_writer **ret_writer, struct errmsg *err)
 {
 	_cleanup_(trace_writer_closep) struct trace_writer *writer = calloc(1, sizeof(*writer));
 	int r;
 
-	if (!writer)
+	if (!writer) {
+		closep(&fd);
 		return errmsg_errno(err, -ENOMEM, path, "cannot write it");
-	writer->output.fd = -1;
+	}
+	writer->output.fd = fd;
 	writer->info.format = format == TRACE_AUTO ? format_of_name(path) : format;
 	if ((unsigned)writer->info.format >= TRACE_FORMATS || !writers[writer->info.format])
 		return errmsg_set(err, -ENOTSUP, path, 0, "traces can be written as text or compact, not as %s",
@@ -53,13 +56,25 @@ int trace_writer_open(const char *path, enum trace_format format, const struct t
 	writer->state = calloc(1, writer->ops->state_size);
 	if (!writer->state)
 		return errmsg_errno(err, -ENOMEM, path, "cannot write it");
-	r = output_open(&writer->output, path, err);
+	r = fd < 0 ? output_open(&writer->output, path, err) : output_open_fd(&writer->output, fd, path, err);
 	if (r >= 0)
 		r = writer->ops->open(writer, err);
 	if (r < 0)
 		return r;
 	*ret_writer = TAKE_PTR(writer);
 	return 0;
+}
+
+int trace_writer_open(const char *path, enum trace_format format, const struct trace_info *info,
+		      const struct modules *modules, struct trace_writer **ret_writer, struct errmsg *err)
+{
+	return writer_open(-1, path, format, info, modules, ret_writer, err);
+}
+
+int trace_writer_open_fd(int fd, const char *name, enum trace_format format, const struct trace_info *info,
+			 const struct modules *modules, struct trace_writer **ret_writer, struct errmsg *err)
+{
+	return writer_open(fd, name, format, info, modules, ret_writer, err);
 }
 
 int trace_writer_write(struct trace_writer *writer, const struct event *events, size_t n, struct errmsg *err)
