@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the BPF programs and their user side agree on. Plain data, included by both; BPF includes kernel.bpf.h before. */
+#ifndef IMSAFE_SENSOR_DRIVER_ABI_H
+#define IMSAFE_SENSOR_DRIVER_ABI_H
+
+#include "core/event.h"
+
+#define DRIVER_APPLICATIONS 64
+#define DRIVER_THREADS_MAX  65536
+#define DRIVER_TARGETS_MAX  1024 /* of each kind */
+
+/* How an application is followed: driver_application.follow. */
+enum {
+	FOLLOW_FORK = 1,   /* children belong to it */
+	FOLLOW_EXEC = 2,   /* it stays itself when it executes another program */
+	FOLLOW_GROUP = 4,  /* a process that is moved out of the cgroup leaves it */
+};
+
+/* A file by identity, as the kernel has it (stat's device may be another). */
+struct driver_file {
+	__u64 device, inode;
+};
+
+/* A cgroup by the name of its directory, so that a unit that is started again is found again. */
+#define DRIVER_NAME_MAX 128
+struct driver_name {
+	char name[DRIVER_NAME_MAX];
+};
+
+/* What a task has to do at its next call, before the call itself is looked at. */
+enum {
+	PENDING_ATTACH = 1,  /* announce itself */
+	PENDING_FORK = 2,
+	PENDING_EXEC = 4,
+	PENDING_LOST = 8,    /* say how many calls of it were lost */
+	PENDING_LEAVE = 16,  /* say goodbye: it no longer belongs to the application */
+	PENDING_COMMAND = 32, /* wait: it belongs to the application from its exec on */
+};
+
+/* What every follower keeps per thread, first in its own record. */
+struct followed {
+	__u32 application; /* from 1; 0: being set up */
+	__u32 pending;
+	__u32 ended;       /* 1 once its end has been accounted for */
+	__u32 pid;
+	__u32 parent;      /* for PENDING_FORK: who made it; for PENDING_EXEC: its former thread id */
+	__u32 reserved;
+};
+
+/* What the seeding iterator is asked to do. */
+enum driver_seed {
+	SEED_PROCESS,  /* follow all threads of seed_pid */
+	SEED_COMMAND,  /* the same, from its exec on */
+	SEED_MATCHING, /* follow what matches the tables */
+	SEED_RELEASE,  /* let all threads of seed_application go */
+	SEED_IDENTIFY, /* which file is our own descriptor seed_fd? */
+};
+
+/* What it answers: a record per thread. */
+struct seeded {
+	__u32 tid, pid;
+};
+
+/* What both sides read and write in place. */
+struct driver_shared {
+	/* counted by the kernel side */
+	__u64 threads;     /* followed now */
+	__u64 started;     /* ever */
+	__u64 refused;     /* threads not followed: too many, or no memory */
+	__u64 lost_calls;  /* recording: of threads that ended with their loss unsaid */
+	__u64 lost_exits;  /* recording: threads whose end could not be put in a ring */
+	__u64 regroup;     /* processes that came to or left a cgroup */
+	__u64 modules;     /* recording: files seen calls from */
+
+	/* set by user space: which tables have entries (others are not looked at), and the seeding iterator's order */
+	__u32 have_files, have_groups;
+	__u32 seed_what, seed_application, seed_pid, seed_fd;
+	__u32 seed_pending;
+	__u32 reserved;
+	struct driver_file seed_file; /* SEED_IDENTIFY's answer */
+};
+
+/* Fixed when recording starts. */
+struct record_config {
+	__u8 times, origins, sites;
+};
+
+/* Recording: a ring's record is a struct event, or with this kind: wait until ring "call" has been read up to "lost". */
+#define RECORD_MOVED 0x80
+
+/* A file that calls came from, as first met. */
+struct driver_module {
+	__u32 index; /* from 1 */
+	__u32 pid;   /* where to find its name: the mapping of this process */
+	__u64 start; /* that begins here */
+};
+#define DRIVER_MODULES_MAX 8192
+
+#endif

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <linux/capability.h>
+#include <mntent.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+
+#include "base/cleanup.h"
+#include "base/options.h"
+#include "sensor/driver-check.h"
+
+#ifndef CAP_PERFMON
+#define CAP_PERFMON 38
+#define CAP_BPF     39
+#endif
+
+#define KERNEL_MAJOR 5
+#define KERNEL_MINOR 12       /* task storage and following for tracing programs, atomic exchange */
+#define FIND_VMA_MINOR 17
+#define INIT_PID_NAMESPACE 0xeffffffcU /* the inode number of the first one, fixed in the kernel */
+
+static unsigned long long effective_capabilities(void)
+{
+	_cleanup_fclose_ FILE *file = fopen("/proc/self/status", "re");
+	unsigned long long caps = 0;
+	char line[256];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "CapEff: %llx", &caps) == 1)
+			break;
+	return caps;
+}
+
+static void find_cgroup2(char *ret_path, size_t size)
+{
+	_cleanup_fclose_ FILE *file = fopen("/proc/self/mounts", "re");
+	struct mntent entry;
+	char buffer[4096];
+
+	*ret_path = '\0';
+	while (file && getmntent_r(file, &entry, buffer, sizeof(buffer))) {
+		if (strcmp(entry.mnt_type, "cgroup2"))
+			continue;
+		if ((size_t)snprintf(ret_path, size, "%s", entry.mnt_dir) < size)
+			return;
+		*ret_path = '\0';
+	}
+}
+
+static bool locked_down(void)
+{
+	_cleanup_fclose_ FILE *file = fopen("/sys/kernel/security/lockdown", "re");
+	char line[128] = "";
+
+	return file && fgets(line, sizeof(line), file) && strstr(line, "[confidentiality]");
+}
+
+void driver_check(struct driver_check *ret_check)
+{
+	struct driver_check check = { .kernel = false };
+	unsigned long long caps = effective_capabilities();
+	bool admin = caps >> CAP_SYS_ADMIN & 1;
+	unsigned major = 0, minor = 0;
+	struct utsname name;
+	struct stat st;
+
+	if (!uname(&name)) {
+		snprintf(check.release, sizeof(check.release), "%s", name.release);
+		if (sscanf(name.release, "%u.%u", &major, &minor) == 2) {
+			check.kernel = major > KERNEL_MAJOR || (major == KERNEL_MAJOR && minor >= KERNEL_MINOR);
+			check.find_vma = major > KERNEL_MAJOR || (major == KERNEL_MAJOR && minor >= FIND_VMA_MINOR);
+		}
+	}
+	check.btf = !access("/sys/kernel/btf/vmlinux", R_OK);
+	check.cap_bpf = admin || caps >> CAP_BPF & 1;
+	check.cap_perfmon = admin || caps >> CAP_PERFMON & 1;
+	check.confidentiality = locked_down();
+	check.pid_namespace = !stat("/proc/self/ns/pid", &st) && st.st_ino != INIT_PID_NAMESPACE;
+	find_cgroup2(check.cgroup2, sizeof(check.cgroup2));
+	*ret_check = check;
+}
+
+int driver_missing(const struct driver_check *check, struct errmsg *err)
+{
+	const struct {
+		bool missing;
+		int error;
+		const char *text;
+	} needs[] = {
+		{ !check->kernel, -ENOSYS, "a kernel of at least 5.12 (5.17 to see where calls come from)" },
+		{ !check->btf, -ENOSYS, "a kernel that describes its types (/sys/kernel/btf/vmlinux, CONFIG_DEBUG_INFO_BTF)" },
+		{ check->confidentiality, -EPERM, "a kernel that is not locked down for confidentiality" },
+		{ !check->cap_bpf, -EPERM, "the capability CAP_BPF" },
+		{ !check->cap_perfmon, -EPERM, "the capability CAP_PERFMON" },
+		{ check->pid_namespace, -EPERM, "the machine's own PID namespace (not a container's)" },
+	};
+	char list[sizeof(err->text)] = "";
+	size_t used = 0;
+	int error = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(needs); i++) {
+		if (!needs[i].missing)
+			continue;
+		used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", used ? ", " : "", needs[i].text);
+		used = MIN(used, sizeof(list) - 1);
+		error = error ? error : needs[i].error;
+	}
+	return error ? errmsg_set(err, error, NULL, 0, "the driver needs %s", list) : 0;
+}

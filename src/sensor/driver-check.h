@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What this machine and this process allow the driver to do. */
+#ifndef IMSAFE_SENSOR_DRIVER_CHECK_H
+#define IMSAFE_SENSOR_DRIVER_CHECK_H
+
+#include <stdbool.h>
+
+#include "base/errmsg.h"
+
+struct driver_check {
+	char release[128];    /* of the kernel */
+	bool kernel;          /* new enough for the driver at all */
+	bool btf;             /* the kernel describes its types */
+	bool cap_bpf, cap_perfmon; /* the privileges, or root's */
+	bool confidentiality; /* the kernel is locked down against being read */
+	bool pid_namespace;   /* we are in a PID namespace of our own: thread ids are others than the kernel's */
+	bool find_vma;        /* calls' origins can be looked up */
+	char cgroup2[256];    /* where the unified hierarchy is mounted, "" if it is not */
+};
+
+void driver_check(struct driver_check *ret_check);
+
+/* 0 if nothing that the driver must have is missing, else -ENOSYS or -EPERM with everything missing named in err. */
+int driver_missing(const struct driver_check *check, struct errmsg *err);
+
+#endif

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <bpf/bpf.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "sensor/driver.h"
+
+int driver_init(struct driver *driver, struct errmsg *err)
+{
+	*driver = (struct driver){ .seed = -1 };
+	driver_check(&driver->check);
+	return driver_missing(&driver->check, err);
+}
+
+/* libbpf talks on stderr by default; libraries are silent. */
+static libbpf_print_fn_t hush(libbpf_print_fn_t print)
+{
+	return libbpf_set_print(print);
+}
+
+int driver_load(struct driver *driver, struct bpf_object_skeleton *skeleton, struct errmsg *err)
+{
+	libbpf_print_fn_t print = hush(NULL);
+	int r = bpf_object__load_skeleton(skeleton);
+
+	hush(print);
+	driver->skeleton = skeleton;
+	if (r == -EPERM)
+		return errmsg_set(err, r, NULL, 0, "the kernel does not let this process load the driver, although its "
+				  "capabilities would do: a container, seccomp or security module forbids it");
+	if (r == -ENOMEM)
+		return errmsg_set(err, r, NULL, 0, "the kernel has no memory for the driver");
+	if (r < 0)
+		return errmsg_errno(err, r, NULL, "the kernel refuses the driver");
+	return 0;
+}
+
+int driver_attach(struct driver *driver, struct driver_shared *shared, struct errmsg *err)
+{
+	const struct bpf_object *object = *driver->skeleton->obj;
+	libbpf_print_fn_t print = hush(NULL);
+	int r = bpf_object__attach_skeleton(driver->skeleton);
+
+	hush(print);
+	if (r < 0)
+		return errmsg_errno(err, r, NULL, "the driver cannot be attached to the kernel's tracepoints");
+	driver->shared = shared;
+	driver->files = bpf_object__find_map_fd_by_name(object, "target_files");
+	driver->groups = bpf_object__find_map_fd_by_name(object, "target_groups");
+	driver->names = bpf_object__find_map_fd_by_name(object, "target_names");
+	driver->follow = bpf_object__find_map_fd_by_name(object, "follow");
+	for (int i = 0; i < driver->skeleton->prog_cnt; i++)
+		if (!strcmp(driver->skeleton->progs[i].name, "seed"))
+			driver->seed = bpf_link__fd(*driver->skeleton->progs[i].link);
+	return 0;
+}
+
+int driver_seed(struct driver *driver, enum driver_seed what, unsigned application, pid_t pid, unsigned pending,
+		driver_seeded_fn *fn, void *data)
+{
+	_cleanup_close_ int iterator = bpf_iter_create(driver->seed);
+	struct seeded seeded[64];
+	int n = 0;
+
+	if (iterator < 0)
+		return -errno;
+	driver->shared->seed_what = what;
+	driver->shared->seed_application = application;
+	driver->shared->seed_pid = (uint32_t)pid;
+	driver->shared->seed_pending = pending;
+	for (;;) {
+		ssize_t size = read(iterator, seeded, sizeof(seeded));
+
+		if (size < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (size < 0)
+			return -errno;
+		if (!size)
+			return n;
+		for (size_t i = 0; i < (size_t)size / sizeof(*seeded); i++, n++) {
+			int r = fn ? fn(data, &seeded[i]) : 0;
+
+			if (r < 0)
+				return r;
+		}
+	}
+}
+
+/* Asks the kernel under which identity it knows a file: stat's device number is another on some file systems. */
+static int identify(struct driver *driver, const char *path, struct driver_file *ret_file, struct errmsg *err)
+{
+	_cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC);
+	struct stat st;
+	int r;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return errmsg_errno(err, -errno, path, "cannot find the program");
+	if (!S_ISREG(st.st_mode))
+		return errmsg_set(err, -EINVAL, path, 0, "is not a file that can be executed");
+	driver->shared->seed_fd = (uint32_t)fd;
+	r = driver_seed(driver, SEED_IDENTIFY, 0, getpid(), 0, NULL, NULL);
+	if (r < 1 || driver->shared->seed_file.inode != st.st_ino)
+		return errmsg_errno(err, r < 0 ? r : -EIO, path, "the kernel does not say which file this is");
+	*ret_file = driver->shared->seed_file;
+	return 0;
+}
+
+static int enter(int map, const void *key, unsigned application, const char *name, struct errmsg *err)
+{
+	uint32_t value = application, other;
+
+	if (!bpf_map_lookup_elem(map, key, &other) && other != application)
+		return errmsg_set(err, -EEXIST, name, 0, "already belongs to another application");
+	if (bpf_map_update_elem(map, key, &value, BPF_ANY) < 0)
+		return errmsg_errno(err, -errno, name, "cannot become a target");
+	return 0;
+}
+
+static int add_group(struct driver *driver, unsigned application, const char *name, struct errmsg *err)
+{
+	const char *mount = driver->check.cgroup2;
+	size_t length = strlen(mount);
+	char path[4096];
+	struct stat st;
+	uint64_t id;
+
+	if (!strncmp(name, mount, length) && (name[length] == '/' || !name[length]))
+		name += length;
+	if (snprintf(path, sizeof(path), "%s/%s", mount, name) >= (int)sizeof(path))
+		return errmsg_set(err, -ENAMETOOLONG, NULL, 0, "the cgroup's name is too long");
+	if (stat(path, &st) < 0)
+		return errmsg_errno(err, -errno, path, "cannot find the cgroup");
+	id = st.st_ino; /* kernfs: the inode's number is the id */
+	return enter(driver->groups, &id, application, path, err);
+}
+
+static int add_unit(struct driver *driver, unsigned application, const char *unit, struct errmsg *err)
+{
+	static const char *const types[] = { ".service", ".scope", ".slice", ".socket", ".mount", ".swap" };
+	struct driver_name name = { "" };
+	const char *dot = strrchr(unit, '.'), *type = ".service";
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		if (dot && !strcmp(dot, types[i]))
+			type = "";
+	if (!*unit || strchr(unit, '/'))
+		return errmsg_set(err, -EINVAL, unit, 0, "is not the name of a unit");
+	if (snprintf(name.name, sizeof(name.name), "%s%s", unit, type) >= (int)sizeof(name.name))
+		return errmsg_set(err, -ENAMETOOLONG, unit, 0, "the unit's name is longer than %d bytes", DRIVER_NAME_MAX - 1);
+	return enter(driver->names, &name, application, unit, err);
+}
+
+int driver_add_target(struct driver *driver, unsigned application, const struct target *target, struct errmsg *err)
+{
+	struct driver_file file;
+	int r;
+
+	switch (target->kind) {
+	case TARGET_EXE:
+		r = identify(driver, target->name, &file, err);
+		if (r >= 0)
+			r = enter(driver->files, &file, application, target->name, err);
+		if (r >= 0)
+			driver->shared->have_files = 1;
+		return r;
+	case TARGET_UNIT:
+	case TARGET_CGROUP:
+		if (!*driver->check.cgroup2)
+			return errmsg_set(err, -ENOSYS, NULL, 0, "units and cgroups are found in the unified hierarchy "
+					  "(cgroup2), which is not mounted here; use -x or -p");
+		r = (target->kind == TARGET_UNIT ? add_unit : add_group)(driver, application, target->name, err);
+		if (r >= 0)
+			driver->shared->have_groups = 1;
+		return r;
+	case TARGET_PID:
+	case TARGET_COMMAND:
+		return 0; /* processes are seeded, commands started, when all targets are in place */
+	case TARGET_FILE:
+		break;
+	}
+	return errmsg_set(err, -EINVAL, NULL, 0, "the driver does not read trace files");
+}
+
+int driver_set_follow(struct driver *driver, unsigned application, const struct target *targets, size_t n, bool fork,
+		      bool exec)
+{
+	uint32_t key = application, flags = (fork ? FOLLOW_FORK : 0) | (exec ? FOLLOW_EXEC : 0);
+
+	for (size_t i = 0; i < n; i++) {
+		/* "Every process of" leaves no choice. */
+		if (targets[i].kind == TARGET_UNIT || targets[i].kind == TARGET_CGROUP)
+			flags |= FOLLOW_GROUP | FOLLOW_FORK | FOLLOW_EXEC;
+	}
+	return bpf_map_update_elem(driver->follow, &key, &flags, BPF_ANY) < 0 ? -errno : 0;
+}
+
+static void remove_from(int map, size_t key_size, unsigned application)
+{
+	char key[sizeof(struct driver_name)], next[sizeof(key)];
+	bool more = !bpf_map_get_next_key(map, NULL, next);
+	uint32_t value;
+
+	while (more) {
+		memcpy(key, next, key_size);
+		more = !bpf_map_get_next_key(map, key, next);
+		if (!bpf_map_lookup_elem(map, key, &value) && value == application)
+			bpf_map_delete_elem(map, key);
+	}
+}
+
+int driver_remove_targets(struct driver *driver, unsigned application)
+{
+	uint32_t key = application, flags = 0;
+
+	remove_from(driver->files, sizeof(struct driver_file), application);
+	remove_from(driver->groups, sizeof(uint64_t), application);
+	remove_from(driver->names, sizeof(struct driver_name), application);
+	return bpf_map_update_elem(driver->follow, &key, &flags, BPF_ANY) < 0 ? -errno : 0;
+}
+
+int driver_regroup(struct driver *driver)
+{
+	uint64_t regrouped = driver->shared->regroup;
+	int r = 0;
+
+	if (regrouped != driver->regrouped)
+		r = driver_seed(driver, SEED_MATCHING, 0, 0, PENDING_ATTACH, NULL, NULL);
+	driver->regrouped = regrouped;
+	return r;
+}
+
+pid_t driver_process_of(pid_t tid)
+{
+	_cleanup_fclose_ FILE *file = NULL;
+	char path[64], line[256];
+	int pid = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", tid);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "Tgid: %d", &pid) == 1)
+			return pid;
+	return -ESRCH;
+}

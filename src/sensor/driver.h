@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What recording and guarding have in common on the user side of the driver: loading, targets, threads that were there
+ * before, commands. The BPF object is the includer's skeleton's; follow.bpf.h is its kernel half.
+ */
+#ifndef IMSAFE_SENSOR_DRIVER_H
+#define IMSAFE_SENSOR_DRIVER_H
+
+#include <bpf/libbpf.h>
+
+#include "sensor/driver-abi.h"
+#include "sensor/driver-check.h"
+#include "sensor/sensor.h"
+
+struct driver {
+	struct bpf_object_skeleton *skeleton;
+	struct driver_shared *shared;
+	struct driver_check check;
+	int seed;              /* link of the iterator */
+	int files, groups, names, follow; /* maps */
+	uint64_t regrouped;    /* shared->regroup when we last looked */
+};
+
+/* Checks what must be there; then loading and attaching, without libbpf talking. */
+int driver_init(struct driver *driver, struct errmsg *err);
+int driver_load(struct driver *driver, struct bpf_object_skeleton *skeleton, struct errmsg *err);
+int driver_attach(struct driver *driver, struct driver_shared *shared, struct errmsg *err);
+
+/*
+ * Makes a target part of an application (from 1). *follow gets the FOLLOW_ flags that the kind of target asks for.
+ * Processes that are already there are followed by driver_seed() after all targets.
+ */
+int driver_add_target(struct driver *driver, unsigned application, const struct target *target, struct errmsg *err);
+int driver_set_follow(struct driver *driver, unsigned application, const struct target *targets, size_t n, bool fork,
+		      bool exec);
+
+/* Takes the targets of an application out of the tables. */
+int driver_remove_targets(struct driver *driver, unsigned application);
+
+typedef int driver_seeded_fn(void *data, const struct seeded *thread);
+
+/* Runs the iterator; fn (may be NULL) is called for every thread that it acted on. Returns how many, or -errno. */
+int driver_seed(struct driver *driver, enum driver_seed what, unsigned application, pid_t pid, unsigned pending,
+		driver_seeded_fn *fn, void *data);
+
+/* Follows processes that were moved between cgroups since the last time, if any were. */
+int driver_regroup(struct driver *driver);
+
+/* The process that a thread belongs to, -ESRCH if there is none. */
+pid_t driver_process_of(pid_t tid);
+
+#endif

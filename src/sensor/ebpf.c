@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The recording sensor of the driver: record.bpf.c behind the interface of all sensors. */
+#include <bpf/bpf.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+
+#include "base/cleanup.h"
+#include "sensor/command.h"
+#include "sensor/driver.h"
+#include "sensor/mapping.h"
+#include "sensor/origin.h"
+#include "sensor/rings.h"
+#include "sensor/sensor.h"
+
+#include "record.skel.h" /* after the types that it uses */
+
+#define POLL_NS      4000000L     /* rings are looked at this often: nothing in the kernel wakes us */
+#define RINGS_TOTAL  (64UL << 20) /* bytes, all CPUs together */
+#define RING_MIN     (512UL << 10)
+#define RING_MAX     (16UL << 20)
+#define BATCH        1024
+#define DISPATCH_MAX (1UL << 20)  /* events, so that a flood does not keep the caller from its other work */
+
+struct ebpf {
+	struct sensor sensor;
+	struct driver driver;
+	struct record_bpf *bpf;
+	struct rings rings;
+	const struct target *command; /* while it is held */
+	struct command held;
+	struct sensor_stats stats;
+	bool endless;          /* waits for processes not yet started */
+	bool reaped;
+	bool sites;
+	int timer;
+	char application[PATH_MAX];
+	char build_id[41];
+	uint32_t *module;      /* the kernel side's numbers to those of sensor.modules */
+	uint64_t modules;      /* how many the kernel side had when we last looked */
+	uint64_t told_calls, told_exits, told_refused, told_misses;
+	unsigned ticks;
+	sensor_event_fn *fn;   /* while dispatching */
+	void *data;
+	size_t n;
+	struct event batch[BATCH];
+};
+
+static size_t ring_size(unsigned cpus)
+{
+	size_t size = RING_MAX;
+
+	while (size > RING_MIN && size * cpus > RINGS_TOTAL)
+		size /= 2;
+	return size;
+}
+
+static int new_ring(size_t size)
+{
+	int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "ring", 0, 0, (uint32_t)size, NULL);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int open_rings(struct ebpf *e, unsigned cpus, size_t size, struct errmsg *err)
+{
+	int outer = bpf_map__fd(e->bpf->maps.rings), r = rings_open(&e->rings, cpus);
+
+	for (unsigned i = 0; !r && i < cpus; i++) {
+		_cleanup_close_ int fd = new_ring(size);
+
+		if (fd < 0)
+			r = fd;
+		else if (bpf_map_update_elem(outer, &i, &fd, BPF_ANY) < 0)
+			r = -errno;
+		else
+			r = rings_map(&e->rings, i, fd, size);
+	}
+	return r < 0 ? errmsg_errno(err, r, NULL, "cannot make the recording's rings") : 0;
+}
+
+static int load(struct ebpf *e, const struct sensor_config *config, struct errmsg *err)
+{
+	int cpus = libbpf_num_possible_cpus(), r;
+	size_t size = ring_size((unsigned)MAX(cpus, 1));
+	_cleanup_close_ int pattern = new_ring(size);
+
+	if (cpus < 1 || pattern < 0)
+		return errmsg_errno(err, MIN(cpus, pattern), NULL, "cannot make the recording's rings");
+	e->bpf = record_bpf__open();
+	if (!e->bpf)
+		return errmsg_errno(err, -errno, NULL, "cannot open the driver's program");
+	e->bpf->rodata->config.times = config->times;
+	e->bpf->rodata->config.origins = config->origins && e->driver.check.find_vma;
+	e->bpf->rodata->config.sites = config->sites && e->driver.check.find_vma;
+	r = bpf_map__set_max_entries(e->bpf->maps.rings, (uint32_t)cpus);
+	if (!r)
+		r = bpf_map__set_inner_map_fd(e->bpf->maps.rings, pattern);
+	if (r)
+		return errmsg_errno(err, r, NULL, "cannot size the recording's rings");
+	r = driver_load(&e->driver, e->bpf->skeleton, err);
+	if (r >= 0)
+		r = open_rings(e, (unsigned)cpus, size, err);
+	if (r >= 0)
+		r = driver_attach(&e->driver, &e->bpf->bss->shared, err);
+	return r;
+}
+
+static void set_application(struct ebpf *e)
+{
+	e->sensor.info.application = e->application;
+	e->sensor.info.build_id = *e->build_id ? e->build_id : NULL;
+}
+
+static void name_file(struct ebpf *e, const char *path)
+{
+	if (!realpath(path, e->application))
+		snprintf(e->application, sizeof(e->application), "%s", path);
+	if (build_id_read(path, e->build_id) < 0)
+		*e->build_id = '\0';
+	set_application(e);
+}
+
+static void name_process(struct ebpf *e, pid_t pid)
+{
+	if (executable_path(pid, e->application, sizeof(e->application)) < 0)
+		return;
+	executable_build_id(pid, e->build_id);
+	set_application(e);
+}
+
+static int flush(struct ebpf *e)
+{
+	int r = e->n ? e->fn(e->data, e->batch, e->n) : 0;
+
+	e->n = 0;
+	return r < 0 ? r : 0;
+}
+
+/* Where a file that calls came from has its name: among the mappings of the process that was first seen in it. */
+static int find_module(struct ebpf *e, const struct driver_module *module)
+{
+	struct mapping mapping = { .name = "?" };
+	char build_id[41] = "";
+
+	if (!mapping_find((pid_t)module->pid, module->start, &mapping) && mapping_has_file(&mapping))
+		mapping_build_id(&mapping, (pid_t)module->pid, build_id);
+	return modules_add(&e->sensor.modules, mapping.name, build_id,
+			   makedev(mapping.device_major, mapping.device_minor), mapping.inode);
+}
+
+static int find_modules(struct ebpf *e)
+{
+	int map = bpf_map__fd(e->bpf->maps.modules);
+	struct driver_file file, *last = NULL, next;
+	struct driver_module module;
+	uint64_t n = e->bpf->bss->shared.modules;
+
+	if (n == e->modules)
+		return 0;
+	while (!bpf_map_get_next_key(map, last, &next)) {
+		file = next;
+		last = &file;
+		if (bpf_map_lookup_elem(map, &file, &module) || module.index > DRIVER_MODULES_MAX || e->module[module.index])
+			continue;
+		int index = find_module(e, &module);
+
+		if (index == -ENOMEM)
+			return index;
+		e->module[module.index] = index > 0 ? (uint32_t)index : 0;
+	}
+	e->modules = n;
+	return 0;
+}
+
+static int translate_site(struct ebpf *e, struct event *event)
+{
+	uint32_t module = SITE_MODULE(event->site);
+
+	if (!module || module > DRIVER_MODULES_MAX)
+		return 0;
+	if (!e->module[module]) {
+		int r = find_modules(e);
+
+		if (r < 0)
+			return r;
+	}
+	event->site = e->module[module] ? SITE(e->module[module], SITE_OFFSET(event->site)) : 0;
+	return 0;
+}
+
+static int add_event(void *data, const struct event *event)
+{
+	struct ebpf *e = data;
+	struct event *slot = &e->batch[e->n++];
+
+	*slot = *event;
+	if (event->kind == EVENT_CALL) {
+		e->stats.calls++;
+		e->stats.unknown_origins += EVENT_ORIGIN(event->origin) == ORIGIN_UNKNOWN;
+		if (e->sites && translate_site(e, slot) < 0)
+			return -ENOMEM;
+	} else if (event->kind == EVENT_GAP) {
+		e->stats.lost += event->lost;
+	} else if (!*e->application && event->kind != EVENT_EXIT) {
+		name_process(e, (pid_t)event->tid);
+	}
+	return e->n == BATCH ? flush(e) : 0;
+}
+
+static int add_seeded(void *data, const struct seeded *seeded)
+{
+	struct ebpf *e = data;
+	struct event attach = { .kind = EVENT_ATTACH, .tid = seeded->tid, .pid = seeded->pid };
+	int r;
+
+	if (e->n == BATCH)
+		return -E2BIG;
+	e->batch[e->n++] = attach;
+	r = rings_know(&e->rings, seeded->tid);
+	return r;
+}
+
+static int start_targets(struct ebpf *e, const struct sensor_config *config, struct errmsg *err)
+{
+	int r = driver_set_follow(&e->driver, 1, config->targets, config->n_targets, config->follow_fork, config->follow_exec);
+
+	if (r < 0)
+		return errmsg_errno(err, r, NULL, "cannot set up the driver");
+	for (size_t i = 0; i < config->n_targets; i++) {
+		const struct target *target = &config->targets[i];
+
+		r = driver_add_target(&e->driver, 1, target, err);
+		if (r < 0)
+			return r;
+		if (target->kind == TARGET_EXE && !*e->application)
+			name_file(e, target->name);
+	}
+	for (size_t i = 0; i < config->n_targets; i++) {
+		const struct target *target = &config->targets[i];
+		pid_t pid;
+
+		switch (target->kind) {
+		case TARGET_PID:
+			pid = driver_process_of(target->pid);
+			/* A thread may be made while the iterator passes: go on until none is new. */
+			r = pid < 0 ? (int)pid : driver_seed(&e->driver, SEED_PROCESS, 1, pid, 0, add_seeded, e);
+			if (!r)
+				r = -ESRCH;
+			for (int more = r; more > 0;)
+				more = r = driver_seed(&e->driver, SEED_PROCESS, 1, pid, 0, add_seeded, e);
+			if (r < 0)
+				return errmsg_set(err, r, NULL, 0, "cannot follow process %d: %s", target->pid, strerror(-r));
+			if (!*e->application)
+				name_process(e, pid);
+			break;
+		case TARGET_COMMAND:
+			if (e->command)
+				return errmsg_set(err, -EINVAL, NULL, 0, "one command at a time");
+			r = command_start(target, &e->held, err);
+			if (r < 0)
+				return r;
+			e->command = target;
+			r = driver_seed(&e->driver, SEED_COMMAND, 1, e->held.pid, 0, NULL, NULL);
+			if (r < 1)
+				return errmsg_errno(err, r < 0 ? r : -ESRCH, target->argv[0], "cannot follow the command");
+			break;
+		default:
+			e->endless = true;
+		}
+	}
+	if (e->endless)
+		r = driver_seed(&e->driver, SEED_MATCHING, 1, 0, 0, add_seeded, e);
+	if (r < 0)
+		return errmsg_errno(err, r, NULL, "cannot follow the processes that are running");
+	return 0;
+}
+
+static void ebpf_close(struct sensor *sensor)
+{
+	struct ebpf *e = (struct ebpf *)sensor;
+
+	record_bpf__destroy(e->bpf);
+	if (e->command)
+		command_kill(&e->held);
+	rings_close(&e->rings);
+	modules_done(&e->sensor.modules);
+	closep(&e->timer);
+	free(e->module);
+	free(e);
+}
+
+/* Everything is in place: the command may run. If it can't, its process ends by itself. */
+static int let_go(struct ebpf *e, struct errmsg *err)
+{
+	int r = command_go(&e->held);
+
+	if (r < 0)
+		return errmsg_errno(err, r, NULL, "cannot start the command");
+	r = command_result(&e->held, e->command, err);
+	if (r < 0)
+		return r;
+	command_done(&e->held);
+	e->command = NULL;
+	e->sensor.command = e->held.pid;
+	if (!*e->application)
+		name_process(e, e->held.pid);
+	return 0;
+}
+
+/* The command is a child of ours. */
+static void reap(struct ebpf *e, bool wait)
+{
+	pid_t pid;
+	int status;
+
+	if (!e->sensor.command || e->reaped)
+		return;
+	do
+		pid = waitpid(e->sensor.command, &status, wait ? 0 : WNOHANG);
+	while (pid < 0 && errno == EINTR);
+	e->reaped = pid != 0;
+	if (pid > 0)
+		e->sensor.exit_status = status;
+}
+
+static int ebpf_open(const struct sensor_config *config, struct sensor **ret_sensor, struct errmsg *err)
+{
+	const struct itimerspec every = { { 0, POLL_NS }, { 0, POLL_NS } };
+	struct ebpf *e = calloc(1, sizeof(*e));
+	struct timespec now;
+	int r;
+
+	if (!e)
+		return errmsg_errno(err, -ENOMEM, NULL, "no memory");
+	e->sensor.ops = &sensor_ebpf;
+	e->sensor.info = (struct sensor_info){ .name = "ebpf", .arch = arch_native() };
+	modules_init(&e->sensor.modules);
+	e->sensor.exit_status = -1;
+	e->sites = config->sites;
+	e->module = calloc(DRIVER_MODULES_MAX + 1, sizeof(*e->module));
+	e->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (!e->module || e->timer < 0 || timerfd_settime(e->timer, 0, &every, NULL) < 0)
+		r = errmsg_errno(err, -ENOMEM, NULL, "cannot set up the driver");
+	else
+		r = driver_init(&e->driver, err);
+	if (r >= 0)
+		r = load(e, config, err);
+	if (r >= 0)
+		r = start_targets(e, config, err);
+	if (r >= 0 && e->command)
+		r = let_go(e, err);
+	if (r < 0) {
+		ebpf_close(&e->sensor);
+		return r;
+	}
+	clock_gettime(CLOCK_REALTIME, &now);
+	e->sensor.info.start = now.tv_sec;
+	*ret_sensor = &e->sensor;
+	return 0;
+}
+
+static int ebpf_fd(struct sensor *sensor)
+{
+	return ((struct ebpf *)sensor)->timer;
+}
+
+/* Programs that the kernel did not run, because one was already running on that CPU. */
+static uint64_t misses(struct ebpf *e)
+{
+	struct bpf_prog_info info = { 0 };
+	uint32_t size = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(bpf_program__fd(e->bpf->progs.on_call), &info, &size) ? 0 : info.recursion_misses;
+}
+
+/* Losses that no thread can tell itself. */
+static int tell_gaps(struct ebpf *e)
+{
+	const struct driver_shared *shared = &e->bpf->bss->shared;
+	struct event gap = { .kind = EVENT_GAP };
+	uint64_t calls = shared->lost_calls, exits = shared->lost_exits, refused = shared->refused;
+	uint64_t missed = e->ticks++ % 64 ? e->told_misses : misses(e);
+	int r = 0;
+
+	if (calls != e->told_calls || missed != e->told_misses || refused != e->told_refused) {
+		gap.lost = calls - e->told_calls + missed - e->told_misses;
+		r = add_event(e, &gap);
+	}
+	if (r >= 0 && exits != e->told_exits)
+		r = rings_sweep(&e->rings, add_event, e);
+	e->told_calls = calls;
+	e->told_misses = missed;
+	e->told_refused = refused;
+	e->told_exits = exits;
+	return r;
+}
+
+static int ebpf_dispatch(struct sensor *sensor, sensor_event_fn *fn, void *data, struct errmsg *err)
+{
+	struct ebpf *e = (struct ebpf *)sensor;
+	bool ended = !e->endless && !__atomic_load_n(&e->bpf->bss->shared.threads, __ATOMIC_ACQUIRE);
+	uint64_t expirations;
+	int r;
+
+	if (read(e->timer, &expirations, sizeof(expirations)) < 0 && errno != EAGAIN)
+		return errmsg_errno(err, -errno, NULL, "cannot wait");
+	e->fn = fn;
+	e->data = data;
+	r = driver_regroup(&e->driver);
+	if (r < 0)
+		return errmsg_errno(err, r, NULL, "cannot follow processes that changed their cgroup");
+	r = rings_read(&e->rings, DISPATCH_MAX, add_event, e);
+	if (r >= 0 && (size_t)r >= DISPATCH_MAX)
+		ended = false;
+	if (r >= 0)
+		r = tell_gaps(e);
+	if (r >= 0)
+		r = flush(e);
+	reap(e, ended);
+	if (r < 0)
+		return r;
+	return !ended;
+}
+
+static void ebpf_stats(const struct sensor *sensor, struct sensor_stats *ret_stats)
+{
+	const struct ebpf *e = (const struct ebpf *)sensor;
+
+	*ret_stats = e->stats;
+	ret_stats->threads = e->bpf->bss->shared.threads;
+}
+
+const struct sensor_ops sensor_ebpf = {
+	.name = "ebpf",
+	.summary = "the driver: in the kernel, many applications, also ones not yet started (CAP_BPF and CAP_PERFMON)",
+	.open = ebpf_open,
+	.fd = ebpf_fd,
+	.dispatch = ebpf_dispatch,
+	.stats = ebpf_stats,
+	.close = ebpf_close,
+};

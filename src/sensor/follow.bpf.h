@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Which threads belong to an application: found when they are made, when they execute a program and when they move to
+ * another cgroup; those that were there before are found by an iterator. All other tasks of the machine have no storage.
+ *
+ * The includer defines struct thread (its first member a struct followed) before including this, and these hooks, which
+ * are called in the context of the thread itself, but thread_forked() in its parent's, before it runs:
+ */
+struct thread;
+static void thread_forked(struct thread *t, struct task_struct *child);
+static void thread_exec(struct thread *t, struct task_struct *task);
+static void thread_ended(struct thread *t, struct task_struct *task);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct thread);
+} threads SEC(".maps");
+
+#define TARGETS(name, key_type)                          \
+	struct {                                         \
+		__uint(type, BPF_MAP_TYPE_HASH);         \
+		__uint(max_entries, DRIVER_TARGETS_MAX); \
+		__type(key, key_type);                   \
+		__type(value, __u32);                    \
+	} name SEC(".maps")
+
+TARGETS(target_files, struct driver_file);  /* to application */
+TARGETS(target_groups, __u64);              /* cgroup id to application */
+TARGETS(target_names, struct driver_name);
+
+/* enum FOLLOW_..., by application. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, DRIVER_APPLICATIONS + 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} follow SEC(".maps");
+
+struct driver_shared shared;
+
+#define CGROUP_DEPTH 16
+
+static __always_inline struct thread *thread_of(struct task_struct *task)
+{
+	return task->bpf_storage ? bpf_task_storage_get(&threads, task, NULL, 0) : NULL;
+}
+
+static __always_inline bool file_identity(struct file *file, struct driver_file *ret_file)
+{
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+
+	if (!inode)
+		return false;
+	ret_file->inode = BPF_CORE_READ(inode, i_ino);
+	ret_file->device = BPF_CORE_READ(inode, i_sb, s_dev);
+	return true;
+}
+
+static __always_inline struct kernfs_node *parent_of(struct kernfs_node *node)
+{
+	struct kernfs_node___before *before = (void *)node;
+
+	return bpf_core_field_exists(node->__parent) ? BPF_CORE_READ(node, __parent) : BPF_CORE_READ(before, parent);
+}
+
+static __always_inline __u32 match_file(struct task_struct *task)
+{
+	struct driver_file file = {};
+	__u32 *application;
+
+	if (!shared.have_files || !file_identity(BPF_CORE_READ(task, mm, exe_file), &file))
+		return 0;
+	application = bpf_map_lookup_elem(&target_files, &file);
+	return application ? *application : 0;
+}
+
+/* Of the unified hierarchy: the nearest cgroup above the task that is a target. */
+static __noinline __u32 match_group(struct task_struct *task)
+{
+	struct kernfs_node *node;
+
+	if (!shared.have_groups || !task)
+		return 0;
+	node = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn);
+	for (int i = 0; i < CGROUP_DEPTH && node; i++) {
+		struct driver_name name = {};
+		__u64 id = BPF_CORE_READ(node, id);
+		__u32 *application = bpf_map_lookup_elem(&target_groups, &id);
+
+		if (!application) {
+			bpf_probe_read_kernel_str(name.name, sizeof(name.name), BPF_CORE_READ(node, name));
+			application = bpf_map_lookup_elem(&target_names, &name);
+		}
+		if (application)
+			return *application;
+		node = parent_of(node);
+	}
+	return 0;
+}
+
+static __always_inline __u32 match(struct task_struct *task)
+{
+	__u32 application = match_file(task);
+
+	return application ?: match_group(task);
+}
+
+static __always_inline __u32 follow_flags(__u32 application)
+{
+	__u32 *flags = bpf_map_lookup_elem(&follow, &application);
+
+	return flags ? *flags : 0;
+}
+
+/* Makes a thread's record. It is not in use before "application" is set, which is the caller's, last. */
+static __always_inline struct thread *thread_new(struct task_struct *task)
+{
+	struct thread *t = NULL;
+
+	if (shared.threads < DRIVER_THREADS_MAX)
+		t = bpf_task_storage_get(&threads, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!t) {
+		__sync_fetch_and_add(&shared.refused, 1);
+		return NULL;
+	}
+	t->followed.pid = task->tgid;
+	__sync_fetch_and_add(&shared.threads, 1);
+	__sync_fetch_and_add(&shared.started, 1);
+	return t;
+}
+
+/* True for the one who is to account for the end. */
+static __always_inline bool thread_claim_end(struct thread *t)
+{
+	return !__sync_lock_test_and_set(&t->followed.ended, 1);
+}
+
+static __always_inline void thread_end(struct thread *t, struct task_struct *task)
+{
+	if (thread_claim_end(t)) {
+		if (t->followed.application)
+			thread_ended(t, task);
+		t->followed.application = 0;
+		__sync_fetch_and_add(&shared.threads, -1);
+	}
+	bpf_task_storage_delete(&threads, task);
+}
+
+/*
+ * Follows a thread that is already running, from another's context: it announces itself at its next call, or
+ * user space does at once. False if it is not followed (any more).
+ */
+static __always_inline bool thread_seize(struct task_struct *task, __u32 application, __u32 pending)
+{
+	struct thread *t;
+
+	if (task->flags & PF_EXITING || thread_of(task))
+		return false;
+	t = thread_new(task);
+	if (!t)
+		return false;
+	t->followed.pending = pending;
+	barrier();
+	t->followed.application = application;
+	/* It may have passed its exit since: then only one of the two accounts for it. */
+	if (task->flags & PF_EXITING && thread_claim_end(t)) {
+		__sync_fetch_and_add(&shared.threads, -1);
+		bpf_task_storage_delete(&threads, task);
+		return false;
+	}
+	return true;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+	struct thread *t = thread_of(parent), *new;
+	__u32 application = 0;
+
+	if (t && t->followed.application && !(t->followed.pending & (PENDING_LEAVE | PENDING_COMMAND)) &&
+	    (child->tgid == parent->tgid || follow_flags(t->followed.application) & FOLLOW_FORK))
+		application = t->followed.application;
+	else if (child->tgid != parent->tgid)
+		application = match(child);
+	if (!application)
+		return 0;
+	new = thread_new(child);
+	if (!new)
+		return 0;
+	new->followed.application = application;
+	new->followed.parent = parent->pid;
+	new->followed.pending = PENDING_FORK;
+	thread_forked(new, child);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task, int old_tid, struct linux_binprm *program)
+{
+	struct thread *t = thread_of(task);
+	__u32 application;
+
+	if (t && (!t->followed.application || t->followed.pending & PENDING_LEAVE)) {
+		thread_end(t, task);
+		t = NULL;
+	}
+	if (!t) {
+		application = match(task);
+		if (!application)
+			return 0;
+		t = thread_new(task);
+		if (!t)
+			return 0;
+		t->followed.application = application;
+	} else if (!(t->followed.pending & PENDING_COMMAND)) {
+		application = match_file(task);
+		if (application && application != t->followed.application) {
+			thread_end(t, task);
+			t = thread_new(task);
+			if (!t)
+				return 0;
+			t->followed.application = application;
+		} else if (!application && !(follow_flags(t->followed.application) & FOLLOW_EXEC)) {
+			thread_end(t, task);
+			return 0;
+		}
+	}
+	t->followed.parent = old_tid != task->pid ? old_tid : 0;
+	t->followed.pending = (t->followed.pending & PENDING_LOST) | PENDING_EXEC;
+	thread_exec(t, task);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	struct thread *t = thread_of(task);
+
+	if (t)
+		thread_end(t, task);
+	return 0;
+}
+
+/* Only the leader is given; user space looks after the other threads, if there are any. */
+SEC("tp_btf/cgroup_attach_task")
+int BPF_PROG(on_regroup, struct cgroup *group, const char *path, struct task_struct *task, bool all_threads)
+{
+	struct thread *t;
+	__u32 application;
+
+	if (!shared.have_groups)
+		return 0;
+	t = thread_of(task);
+	application = match_group(task);
+	if (t && follow_flags(t->followed.application) & FOLLOW_GROUP && application != t->followed.application)
+		__sync_fetch_and_or(&t->followed.pending, PENDING_LEAVE);
+	else if (!t && application)
+		thread_seize(task, application, PENDING_ATTACH);
+	if (all_threads)
+		__sync_fetch_and_add(&shared.regroup, 1);
+	return 0;
+}
+
+static __always_inline bool identify(struct task_struct *task)
+{
+	struct file **table = BPF_CORE_READ(task, files, fdt, fd), *file = NULL;
+
+	bpf_probe_read_kernel(&file, sizeof(file), table + shared.seed_fd);
+	return file && file_identity(file, &shared.seed_file);
+}
+
+SEC("iter/task")
+int seed(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct seeded seeded;
+	struct thread *t;
+	__u32 application = shared.seed_application;
+	bool found = false;
+
+	if (!task || !task->mm)
+		return 0;
+	switch (shared.seed_what) {
+	case SEED_IDENTIFY:
+		found = (__u32)task->tgid == shared.seed_pid && (__u32)task->pid == shared.seed_pid && identify(task);
+		break;
+	case SEED_PROCESS:
+	case SEED_COMMAND:
+		found = (__u32)task->tgid == shared.seed_pid &&
+			thread_seize(task, application, shared.seed_what == SEED_COMMAND ? PENDING_COMMAND : 0);
+		break;
+	case SEED_MATCHING:
+		application = match(task);
+		found = application && thread_seize(task, application, shared.seed_pending);
+		t = found ? NULL : thread_of(task);
+		if (t && t->followed.application && follow_flags(t->followed.application) & FOLLOW_GROUP &&
+		    t->followed.application != application)
+			__sync_fetch_and_or(&t->followed.pending, PENDING_LEAVE);
+		break;
+	case SEED_RELEASE:
+		t = thread_of(task);
+		found = t && t->followed.application == application;
+		if (found)
+			__sync_fetch_and_or(&t->followed.pending, PENDING_LEAVE);
+		break;
+	}
+	if (found) {
+		seeded.tid = task->pid;
+		seeded.pid = task->tgid;
+		bpf_seq_write(ctx->meta->seq, &seeded, sizeof(seeded));
+	}
+	return 0;
+}
