@@ -224,21 +224,28 @@ static int session_end(struct learner *l, struct thread *thread, uint32_t tid)
 		return 0;
 	/* A marker that no call followed says nothing. */
 	session.n = thread->n - (thread->symbols[thread->n - 1] >= ALPHABET);
-	r = session_begin(l);
-	if (r >= 0)
-		r = walk(l, session.symbols, session.n, &thread->context);
+	r = l->fn ? l->fn(l->data, &session) : 0;
 	if (r < 0)
 		return r;
-	l->counts.calls += thread->calls;
-	l->counts.sessions++;
-	for (int i = 0; i < ORIGIN_KINDS; i++) {
-		l->counts.origins[i] += thread->origins[i];
-		l->counts.origin_sessions[i] += thread->origins[i] > 0;
-		thread->origins[i] = 0;
+	if (r == LEARNER_LEAVE_OUT) {
+		thread->context = CONTEXT_ROOT;
+	} else {
+		r = session_begin(l);
+		if (r >= 0)
+			r = walk(l, session.symbols, session.n, &thread->context);
+		if (r < 0)
+			return r;
+		l->counts.calls += thread->calls;
+		l->counts.sessions++;
+		for (int i = 0; i < ORIGIN_KINDS; i++) {
+			l->counts.origins[i] += thread->origins[i];
+			l->counts.origin_sessions[i] += thread->origins[i] > 0;
+		}
 	}
+	memset(thread->origins, 0, sizeof(thread->origins));
 	thread->n = thread->calls = 0;
 	thread->time = 0;
-	return l->fn ? l->fn(l->data, &session) : 0;
+	return 0;
 }
 
 static int thread_end(struct learner *l, struct thread *thread, uint32_t tid)

@@ -8,7 +8,11 @@
 
 struct learner;
 
-/* Called with every session as it ends, for calibration and warnings; the session is borrowed. Negative stops. */
+/*
+ * Called with every session as it ends, before it is counted; the session is borrowed. 0: learn it, LEARNER_LEAVE_OUT:
+ * nothing of it counts, negative: stop.
+ */
+#define LEARNER_LEAVE_OUT 1
 typedef int learner_session_fn(void *data, const struct session *session);
 
 /* fn may be NULL. NULL without memory. */

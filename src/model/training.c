@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "model/training.h"
+
+#include "model/sample.h"
+
+struct training {
+	struct learner *learner;
+	struct counts counts;
+	struct sample sample;
+	uint64_t hash, left_out;
+	learner_session_fn *fn;
+	void *data;
+};
+
+static int on_session(void *data, const struct session *session)
+{
+	struct training *t = data;
+	int r = t->fn ? t->fn(t->data, session) : 0;
+
+	if (r == LEARNER_LEAVE_OUT)
+		t->left_out++;
+	return r ? r : sample_add(&t->sample, session);
+}
+
+struct training *training_new(unsigned length, uint64_t sample_limit, learner_session_fn *fn, void *data)
+{
+	_cleanup_(training_freep) struct training *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	t->fn = fn;
+	t->data = data;
+	t->sample.limit = MIN(sample_limit, (uint64_t)INT64_MAX);
+	t->learner = learner_new(length, on_session, t);
+	return t->learner ? TAKE_PTR(t) : NULL;
+}
+
+struct training *training_free(struct training *t)
+{
+	if (!t)
+		return NULL;
+	learner_free(t->learner);
+	counts_done(&t->counts);
+	sample_done(&t->sample);
+	free(t);
+	return NULL;
+}
+
+/* What makes a recording this one: who called what in which order; not times and places, which not all formats have. */
+static uint64_t hash_event(uint64_t hash, const struct event *event)
+{
+	hash ^= (uint64_t)event->tid << 32 | (uint32_t)event->kind << 16 | (event->kind == EVENT_CALL ? event->call : 0);
+	hash *= 0xd6e8feb86659fd93ULL;
+	return hash ^ hash >> 32;
+}
+
+int training_add(struct training *t, const struct event *events, size_t n)
+{
+	uint64_t hash = t->hash;
+
+	for (size_t i = 0; i < n; i++)
+		hash = hash_event(hash, &events[i]);
+	t->hash = hash;
+	return learner_add(t->learner, events, n);
+}
+
+int training_end(struct training *t)
+{
+	int r = learner_end_trace(t->learner);
+
+	t->hash >>= 1; /* as a positive number in SQLite */
+	t->hash += !t->hash;
+	return r < 0 ? r : learner_counts(t->learner, &t->counts);
+}
+
+const struct counts *training_counts(const struct training *t)
+{
+	return &t->counts;
+}
+
+uint64_t training_hash(const struct training *t)
+{
+	return t->hash;
+}
+
+uint64_t training_left_out(const struct training *t)
+{
+	return t->left_out;
+}
+
+int training_commit(struct training *t, struct profile *profile, struct profile_run *run, struct errmsg *err)
+{
+	int r;
+
+	run->source_hash = t->hash;
+	r = profile_add_run(profile, run, &t->counts, err);
+	if (r >= 0)
+		r = profile_lower_sample_limit(profile, t->sample.limit, err);
+	for (size_t i = 0; r >= 0 && i < t->sample.n; i++)
+		r = profile_add_session(profile, run->id, &t->sample.sessions[i].session, t->sample.sessions[i].copies, err);
+	return r;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Learning one source (a trace, or a live target) into a profile: counts, a sample of its sessions, and a hash by which
+ * it is known again. Events come first; the profile is only touched by training_commit(), so that a long recording does
+ * not keep others from it. Not thread-safe per object.
+ */
+#ifndef IMSAFE_MODEL_TRAINING_H
+#define IMSAFE_MODEL_TRAINING_H
+
+#include "model/profile.h"
+
+struct training;
+
+/*
+ * sample_limit: profile_sample_limit() of the profile it will go into, or UINT64_MAX. fn (may be NULL) sees every session
+ * and may leave it out by returning 1: the session is then not learned.
+ */
+struct training *training_new(unsigned length, uint64_t sample_limit, learner_session_fn *fn, void *data);
+struct training *training_free(struct training *training);
+DEFINE_CLEANUP(struct training *, training_free)
+
+int training_add(struct training *training, const struct event *events, size_t n); /* -ENOMEM, or what fn returned */
+
+/* The source is over; after this training_counts() and training_hash() are final. */
+int training_end(struct training *training);
+const struct counts *training_counts(const struct training *training);
+uint64_t training_hash(const struct training *training); /* of the events, never 0 */
+uint64_t training_left_out(const struct training *training); /* sessions that fn left out */
+
+/* Adds it to a profile between begin and commit; run says the provenance, its source_hash and totals are filled in. */
+int training_commit(struct training *training, struct profile *profile, struct profile_run *run, struct errmsg *err);
+
+#endif
