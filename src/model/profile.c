@@ -46,7 +46,7 @@ static void describe_writer(const char *path, char *text, size_t size)
 
 int profile_error(struct profile *p, int code, struct errmsg *err)
 {
-	int extended = sqlite3_extended_errcode(p->db), system = sqlite3_system_errno(p->db);
+	int system = sqlite3_system_errno(p->db);
 	char writer[128];
 
 	switch (code & 0xff) {
@@ -60,7 +60,7 @@ int profile_error(struct profile *p, int code, struct errmsg *err)
 	case SQLITE_FULL:
 		return errmsg_set(err, -ENOSPC, p->path, 0, "no space left on the disk; the profile is as it was before");
 	case SQLITE_READONLY:
-		if (extended == SQLITE_READONLY_DBMOVED)
+		if (code == SQLITE_READONLY_DBMOVED)
 			return errmsg_set(err, -ESTALE, p->path, 0, "the profile was moved or removed while it was in use");
 		return errmsg_set(err, -EROFS, p->path, 0, "the profile cannot be written: the file or its folder is read-only");
 	case SQLITE_CANTOPEN:
@@ -460,7 +460,7 @@ static int begin_new(struct profile *p, struct errmsg *err)
 
 int profile_begin(struct profile *p, struct errmsg *err)
 {
-	int r;
+	int moved = 0, r;
 
 	if (p->transaction)
 		return errmsg_set(err, -EBUSY, p->path, 0, "the profile is being changed already");
@@ -468,6 +468,11 @@ int profile_begin(struct profile *p, struct errmsg *err)
 	if (r < 0)
 		return r;
 	p->transaction = true;
+	/* Writing to a file without a name would be writing to nowhere. */
+	if (sqlite3_file_control(p->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved) {
+		profile_rollback(p);
+		return profile_error(p, SQLITE_READONLY_DBMOVED, err);
+	}
 	r = p->is_new ? begin_new(p, err) : load(p, err);
 	if (r >= 0)
 		r = profile_count_sample(p, err);
