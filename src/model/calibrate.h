@@ -1,9 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The automatic threshold: a promise of a false-alarm rate, made from the profile alone. The kept sessions are grouped
- * into clusters of similar ones; each cluster is scored by an image learned from all the others, and the limit of each
- * mean window is the smallest that keeps the share of alarming sessions at the target. What the estimate rests on is
- * part of the answer.
+ * into folds of similar ones (model/folds.h); each is scored by an image learned from all the others, with the same
+ * score_step() as live, and what is looked at is each session's peak: how high a window's mean rose. The limits are the
+ * lowest ones that keep the share of sessions with a peak above them at the target.
+ *
+ * Which quantile: of N sessions, those above a limit that k - 1 of them exceed are at most k / (N + 1) of new ones, if new
+ * ones are like them (Vovk's conformal argument); so k = floor(rate (N + 1)). Several windows share the rate evenly: each
+ * is exceeded by as many sessions as the others, and the sessions above any of them are within the target.
+ *
+ * Interval: Wilson's 95 % for the share, with the number of sessions reduced by the design effect of the folds (Kish;
+ * similar sessions alarm together, so that they are worth fewer independent ones). Thin: fewer of these than 3 / rate (the
+ * rule of three: 3 / n is the upper bound for what was seen 0 times of n).
  */
 #ifndef IMSAFE_MODEL_CALIBRATE_H
 #define IMSAFE_MODEL_CALIBRATE_H
@@ -13,10 +21,11 @@
 #include "base/errmsg.h"
 #include "core/score.h"
 #include "model/profile.h"
+#include "model/folds.h"
 
 struct calibrate_config {
 	double rate;          /* target: share of sessions with an alarm (0.01 = 1 %), or alarms per day */
-	bool per_day;         /* rate is alarms per day at the call rate seen in training */
+	bool per_day;         /* rate is alarms per day, at the rate of sessions seen in training */
 	unsigned means[MEAN_WINDOWS]; /* mean lengths, 0 = unused; all 0: the defaults */
 	enum score_reading reading;
 };
@@ -24,7 +33,9 @@ struct calibrate_config {
 struct calibration {
 	struct policy policy; /* windows, limits, min_calls, reading; not yet armed */
 	double expected, low, high; /* rate expected on new sessions, with its 95 % interval, in the target's unit */
-	double sessions, clusters;  /* what it rests on */
+	double sessions, clusters;  /* what it rests on: sessions, folds of similar ones */
+	double effective;     /* how many independent sessions they are worth */
+	double needed;        /* sessions needed to promise the target */
 	bool thin;            /* too little training data to promise the target; text says so */
 	char text[256];       /* one sentence for people: the rate, the interval, how it was estimated */
 };
@@ -32,10 +43,16 @@ struct calibration {
 #define THRESHOLD_DEFAULT 60.0 /* percent; used when there is nothing to calibrate from */
 #define RATE_DEFAULT 0.01
 #define MEAN_DEFAULT 32
+#define MEANS_DEFAULT { MEAN_DEFAULT }
 #define MIN_CALLS_DEFAULT 16
 
+/* -ENODATA: a rate per day was asked for, but the training traces carry no times. */
 int calibrate(struct profile *profile, const struct calibrate_config *config, struct calibration *ret_calibration,
 	      struct errmsg *err);
+
+/* The same from a folds; sessions_per_day is needed for a rate per day only. */
+int calibrate_folds(const struct folds *folds, const struct calibrate_config *config, double sessions_per_day,
+		     struct calibration *ret_calibration, struct errmsg *err);
 
 /* A policy with a threshold in percent that the user chose; not yet armed. */
 void policy_set(struct policy *policy, double threshold, const unsigned means[MEAN_WINDOWS], enum score_reading reading);
