@@ -37,6 +37,18 @@ static inline void tap_skip_all(const char *reason)
 	exit(0);
 }
 
+/* A new empty folder, in memory where there is such a place (tests that sync files are slow on disks). Remove it. */
+static inline const char *temporary_folder(void)
+{
+	static char shared[] = "/dev/shm/imsafe-test-XXXXXX", other[] = "/tmp/imsafe-test-XXXXXX";
+
+	if (mkdtemp(shared))
+		return shared;
+	if (!mkdtemp(other))
+		abort();
+	return other;
+}
+
 static inline int tap_done(void)
 {
 	printf("1..%u\n", tap_count);

@@ -27,7 +27,7 @@ struct reader_ops {
 	void (*close)(struct trace_reader *reader);
 };
 
-extern const struct reader_ops text_reader, unm_reader, adfa_reader;
+extern const struct reader_ops text_reader, compact_reader, unm_reader, adfa_reader;
 
 struct trace_writer {
 	const struct writer_ops *ops;
@@ -47,7 +47,7 @@ struct writer_ops {
 	void (*close)(struct trace_writer *writer);
 };
 
-extern const struct writer_ops text_writer;
+extern const struct writer_ops text_writer, compact_writer;
 
 /* Looks at the first bytes. A format, or -EINVAL with err saying what the file seems to be instead. */
 int trace_recognise(struct input *input, struct errmsg *err);

@@ -17,19 +17,10 @@ void modules_done(struct modules *modules)
 	modules_init(modules);
 }
 
-int modules_add(struct modules *modules, const char *path, const char *build_id, uint64_t device, uint64_t inode)
+static int modules_new(struct modules *modules, const char *path, const char *build_id, uint64_t device, uint64_t inode)
 {
 	struct module *module;
 
-	if (!build_id)
-		build_id = "";
-	/* The last ones are the likeliest. */
-	for (unsigned i = modules->n; i-- > 1;) {
-		module = &modules->module[i];
-		if (module->device == device && module->inode == inode && !strcmp(module->path, path) &&
-		    !strncmp(module->build_id, build_id, sizeof(module->build_id) - 1))
-			return (int)i;
-	}
 	if (modules->n > MODULE_MAX)
 		return -ENOSPC;
 	if (modules->n >= modules->allocated) {
@@ -45,8 +36,26 @@ int modules_add(struct modules *modules, const char *path, const char *build_id,
 	*module = (struct module){ .path = strdup(path), .device = device, .inode = inode };
 	if (!module->path)
 		return -ENOMEM;
-	snprintf(module->build_id, sizeof(module->build_id), "%s", build_id);
+	snprintf(module->build_id, sizeof(module->build_id), "%s", build_id ? build_id : "");
 	return (int)modules->n++;
+}
+
+int modules_add(struct modules *modules, const char *path, const char *build_id, uint64_t device, uint64_t inode)
+{
+	/* The last ones are the likeliest. */
+	for (unsigned i = modules->n; i-- > 1;) {
+		const struct module *module = &modules->module[i];
+
+		if (module->device == device && module->inode == inode && !strcmp(module->path, path) &&
+		    !strncmp(module->build_id, build_id ? build_id : "", sizeof(module->build_id) - 1))
+			return (int)i;
+	}
+	return modules_new(modules, path, build_id, device, inode);
+}
+
+int modules_append(struct modules *modules, const char *path, const char *build_id)
+{
+	return modules_new(modules, path, build_id, 0, 0);
 }
 
 const struct module *modules_get(const struct modules *modules, unsigned index)

@@ -26,6 +26,8 @@ void modules_done(struct modules *modules);
 
 /* Index of the module with that path and build-id (may be NULL), added if new; -ENOMEM, -ENOSPC at MODULE_MAX. */
 int modules_add(struct modules *modules, const char *path, const char *build_id, uint64_t device, uint64_t inode);
+/* The same without looking whether it is there: for traces, whose modules are numbered in order. */
+int modules_append(struct modules *modules, const char *path, const char *build_id);
 const struct module *modules_get(const struct modules *modules, unsigned index); /* NULL if there is none */
 
 /* Reads the GNU build-id of an ELF file into hex; -ENODATA if it has none. Never trusts the file. */

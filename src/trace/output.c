@@ -64,22 +64,71 @@ static int output_fail(struct output *output, int error, struct errmsg *err)
 	return errmsg_errno(err, error, output->part ? output->part : output->name, "cannot write it");
 }
 
+static int write_all(struct output *output, const char *data, size_t n, struct errmsg *err)
+{
+	while (n) {
+		ssize_t done = write(output->fd, data, n);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return output_fail(output, -errno, err);
+		data += done;
+		n -= (size_t)done;
+		output->written += (uint64_t)done;
+	}
+	output->size = MAX(output->size, output->written);
+	return 0;
+}
+
 int output_flush(struct output *output, struct errmsg *err)
 {
-	size_t done = 0;
+	int r = output->failed ? output_fail(output, output->failed, err) :
+				 write_all(output, output->buffer, output->used, err);
 
-	if (output->failed)
-		return output_fail(output, output->failed, err);
-	while (done < output->used) {
-		ssize_t n = write(output->fd, output->buffer + done, output->used - done);
+	if (r >= 0)
+		output->used = 0;
+	return r;
+}
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
+int output_write_whole(struct output *output, const void *data, size_t n, struct errmsg *err)
+{
+	int r = output_flush(output, err);
+	uint64_t before = output->written;
+
+	if (r < 0)
+		return r;
+	r = write_all(output, data, n, err);
+	if (r < 0 && output_can_rewind(output) && ftruncate(output->fd, (off_t)before) < 0)
+		return r; /* the first error is the one to tell */
+	/* What was written over may have been longer. */
+	if (r >= 0 && output->size > output->written) {
+		if (ftruncate(output->fd, (off_t)output->written) < 0)
 			return output_fail(output, -errno, err);
-		done += (size_t)n;
+		output->size = output->written;
 	}
-	output->used = 0;
+	return r;
+}
+
+bool output_can_rewind(const struct output *output)
+{
+	return output->path != NULL;
+}
+
+uint64_t output_offset(const struct output *output)
+{
+	return output->written + output->used;
+}
+
+int output_rewind(struct output *output, uint64_t offset, struct errmsg *err)
+{
+	int r = output_flush(output, err);
+
+	if (r < 0)
+		return r;
+	if (lseek(output->fd, (off_t)offset, SEEK_SET) < 0)
+		return output_fail(output, -errno, err);
+	output->written = offset;
 	return 0;
 }
 

@@ -21,6 +21,7 @@ struct output {
 	int fd;
 	char *buffer;  /* OUTPUT_SIZE bytes */
 	size_t used;
+	uint64_t written, size; /* where the file stands, and how long it is */
 	int failed;    /* the error after which nothing more is written */
 };
 
@@ -29,6 +30,14 @@ int output_open_fd(struct output *output, int fd, const char *name, struct errms
 int output_write(struct output *output, const void *data, size_t n, struct errmsg *err);
 int output_flush(struct output *output, struct errmsg *err);
 int output_finish(struct output *output, struct errmsg *err);
+
+/* Past the buffer, in one piece; a file that cannot take it all is cut back to where it was. */
+int output_write_whole(struct output *output, const void *data, size_t n, struct errmsg *err);
+
+/* To write over what comes after offset, an earlier output_offset(). Only files that are still to get their name can. */
+bool output_can_rewind(const struct output *output);
+uint64_t output_offset(const struct output *output);
+int output_rewind(struct output *output, uint64_t offset, struct errmsg *err);
 
 /* Without finish: the .part file stays if keep, else it is removed. */
 void output_close(struct output *output, bool keep);

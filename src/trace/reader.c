@@ -11,7 +11,7 @@ static const struct {
 } formats[TRACE_FORMATS] = {
 	[TRACE_AUTO] = { "auto", NULL },
 	[TRACE_TEXT] = { "text", &text_reader },
-	[TRACE_COMPACT] = { "compact", NULL },
+	[TRACE_COMPACT] = { "compact", &compact_reader },
 	[TRACE_UNM] = { "unm", &unm_reader },
 	[TRACE_ADFA] = { "adfa", &adfa_reader },
 	[TRACE_STRACE] = { "strace", NULL },

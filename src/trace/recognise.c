@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "trace/compact.h"
 #include "trace/digits.h"
 #include "trace/format.h"
 #include "trace/text.h"
@@ -88,6 +89,8 @@ int trace_recognise(struct input *input, struct errmsg *err)
 		const char *limit = all ? input->at + n : memrchr(input->at, '\n', n);
 		int r;
 
+		if (n >= COMPACT_MAGIC_SIZE && !memcmp(input->at, COMPACT_MAGIC, COMPACT_MAGIC_SIZE))
+			return TRACE_COMPACT;
 		for (size_t i = 0; i < ARRAY_SIZE(others); i++)
 			if (n >= others[i].n && !memcmp(input->at, others[i].magic, others[i].n))
 				return errmsg_set(err, -EINVAL, input->name, 0, "%s", others[i].what);

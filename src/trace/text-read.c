@@ -9,6 +9,7 @@
 
 #include "trace/digits.h"
 #include "trace/format.h"
+#include "trace/header.h"
 #include "trace/text.h"
 
 struct text {
@@ -16,8 +17,6 @@ struct text {
 	uint64_t site;   /* of the next call */
 	uint8_t origin;  /* of the calls that follow */
 	bool versioned;  /* has our header: then the last line must be whole */
-	unsigned *module; /* the file's module numbers -> ours */
-	unsigned n_modules;
 };
 
 /* Words of a directive, one after the other; spaces inside do not occur. */
@@ -51,19 +50,6 @@ static bool next_number(struct words *words, uint64_t max, uint64_t *ret_value)
 	return number(next_word(words), max, ret_value);
 }
 
-/* Rest of the line as one text, unescaped. */
-static char *rest(struct words *words)
-{
-	char *text = words->at, *end;
-
-	while (is_blank(*text))
-		text++;
-	end = text + strlen(text);
-	while (end > text && is_blank(end[-1]))
-		*--end = '\0';
-	return *text && unescape_text(text) >= 0 ? text : NULL;
-}
-
 static int read_version(struct trace_reader *reader, struct words *words)
 {
 	struct text *text = reader->state;
@@ -75,72 +61,13 @@ static int read_version(struct trace_reader *reader, struct words *words)
 	return version > TEXT_VERSION ? -EPROTONOSUPPORT : 0;
 }
 
-static int read_arch(struct trace_reader *reader, struct words *words)
-{
-	const char *name = next_word(words);
-	int arch = name ? arch_by_name(name) : -ENOENT;
-
-	if (arch < 0)
-		return -EINVAL;
-	reader->info.arch = (enum syscall_arch)arch;
-	return 0;
-}
-
-static int read_application(struct trace_reader *reader, struct words *words)
-{
-	const char *text = rest(words);
-
-	return text ? info_set(&reader->info.application, text) : -EINVAL;
-}
-
-static int read_build_id(struct trace_reader *reader, struct words *words)
-{
-	const char *text = next_word(words);
-
-	return text && is_build_id(text) ? info_set(&reader->info.build_id, text) : -EINVAL;
-}
-
-static int read_sensor(struct trace_reader *reader, struct words *words)
-{
-	const char *text = rest(words);
-
-	return text ? info_set(&reader->info.sensor, text) : -EINVAL;
-}
-
-static int read_start(struct trace_reader *reader, struct words *words)
-{
-	struct tm tm = { 0 };
-	const char *word = next_word(words), *end = word ? strptime(word, TEXT_START, &tm) : NULL;
-
-	if (!end || *end)
-		return -EINVAL;
-	reader->info.start = timegm(&tm);
-	return 0;
-}
-
 static int read_module(struct trace_reader *reader, struct words *words)
 {
-	struct text *text = reader->state;
-	const char *id, *path;
 	uint64_t index;
-	unsigned *module;
-	int r;
 
-	if (!next_number(words, MODULE_MAX, &index) || index != text->n_modules + 1)
+	if (!next_number(words, MODULE_MAX, &index) || index != reader->modules.n)
 		return -EINVAL;
-	id = next_word(words);
-	path = rest(words);
-	if (!id || !path || (strcmp(id, "-") && !is_build_id(id)))
-		return -EINVAL;
-	r = modules_add(&reader->modules, path, strcmp(id, "-") ? id : NULL, 0, 0);
-	if (r < 0)
-		return r;
-	module = reallocarray(text->module, text->n_modules + 1, sizeof(*module));
-	if (!module)
-		return -ENOMEM;
-	text->module = module;
-	text->module[text->n_modules++] = (unsigned)r;
-	return 0;
+	return header_read_module(&reader->modules, words->at) < 0 ? -EINVAL : 0;
 }
 
 static int read_time(struct trace_reader *reader, struct words *words)
@@ -166,15 +93,14 @@ static int read_time(struct trace_reader *reader, struct words *words)
 }
 
 /* "3+0x1f40" or "0x7ffd1000" */
-static int read_site(const struct text *text, const char *word, uint64_t *ret_site)
+static int read_site(const struct modules *modules, const char *word, uint64_t *ret_site)
 {
 	const char *from = word;
 	uint64_t module = 0, offset = 0;
 
 	if (word && is_digit(*word) && word[1] != 'x') {
-		if (!digits_parse(&word, text->n_modules, &module) || !module || *word++ != '+')
+		if (!digits_parse(&word, modules->n - 1, &module) || !module || *word++ != '+')
 			return -EINVAL;
-		module = text->module[module - 1];
 	}
 	if (!word || word[0] != '0' || word[1] != 'x' || !word[2])
 		return -EINVAL;
@@ -206,7 +132,7 @@ static int read_from(struct trace_reader *reader, struct words *words)
 			return -EINVAL;
 		word = next_word(words);
 	}
-	if (word && (strcmp(word, "at") || read_site(text, next_word(words), &site) < 0))
+	if (word && (strcmp(word, "at") || read_site(&reader->modules, next_word(words), &site) < 0))
 		return -EINVAL;
 	text->origin = EVENT_FROM(class, abi);
 	text->site = site;
@@ -217,9 +143,7 @@ static const struct {
 	const char *keyword;
 	int (*read)(struct trace_reader *reader, struct words *words);
 } directives[] = {
-	{ TEXT_MAGIC, read_version }, { "arch", read_arch },     { "application", read_application },
-	{ "build-id", read_build_id }, { "start", read_start },  { "sensor", read_sensor },
-	{ "module", read_module },     { "time", read_time },    { "from", read_from },
+	{ TEXT_MAGIC, read_version }, { "module", read_module }, { "time", read_time }, { "from", read_from },
 };
 
 /* attach TID [pid N], fork TID [parent N] [pid N], exec TID [was N] [pid N], exit TID, gap TID|all [lost N] */
@@ -255,10 +179,13 @@ static int read_directive(struct trace_reader *reader, char *line, struct event 
 {
 	struct words words = { line };
 	const char *keyword = next_word(&words);
-	int kind;
+	int kind, r;
 
 	if (!keyword)
 		return 0;
+	r = header_read(&reader->info, keyword, words.at);
+	if (r)
+		return r < 0 ? r : 0;
 	for (size_t i = 0; i < ARRAY_SIZE(directives); i++)
 		if (!strcmp(keyword, directives[i].keyword))
 			return directives[i].read(reader, &words);
@@ -294,8 +221,6 @@ static int slow_line(struct trace_reader *reader, const char *line, const char *
 		if (r == -EPROTONOSUPPORT)
 			return errmsg_set(err, r, reader->input.name, reader->input.line + 1,
 					  "written by a newer version of ImSafe: this one reads up to version %d", TEXT_VERSION);
-		if (r == -ENOSPC)
-			return errmsg_set(err, -EINVAL, reader->input.name, reader->input.line + 1, "too many modules");
 		return r < 0 ? errmsg_errno(err, r, reader->input.name, "cannot read it") : r;
 	}
 	if (!digits_parse(&at, UINT64_MAX, &sequence) || !is_blank(*at))
@@ -443,16 +368,8 @@ static int text_open(struct trace_reader *reader, struct errmsg *err)
 	return r;
 }
 
-static void text_close(struct trace_reader *reader)
-{
-	struct text *text = reader->state;
-
-	free(text->module);
-}
-
 const struct reader_ops text_reader = {
 	.state_size = sizeof(struct text),
 	.open = text_open,
 	.read = text_read,
-	.close = text_close,
 };

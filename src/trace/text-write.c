@@ -6,6 +6,7 @@
 
 #include "trace/digits.h"
 #include "trace/format.h"
+#include "trace/header.h"
 #include "trace/text.h"
 
 #define SECOND   1000000000ULL
@@ -31,42 +32,23 @@ static int print(struct output *output, struct errmsg *err, const char *format, 
 	return output_write(output, line, (size_t)MIN(n, PRINT_MAX), err);
 }
 
-/* "#: KEYWORD TEXT", escaped. */
-static int print_text(struct output *output, const char *keyword, const char *text, struct errmsg *err)
+static int print_line(void *data, const char *keyword, const char *text, struct errmsg *err)
 {
-	size_t size = strlen(text) * 4 + 1;
-	_cleanup_free_ char *escaped = malloc(size);
-	int r;
+	struct output *output = data;
+	int r = print(output, err, "#: %s ", keyword);
 
-	if (!escaped)
-		return errmsg_errno(err, -ENOMEM, output->name, "cannot write it");
-	escape_text(escaped, size, text);
-	r = print(output, err, "#: %s ", keyword);
 	if (r >= 0)
-		r = output_write(output, escaped, strlen(escaped), err);
+		r = output_write(output, text, strlen(text), err);
 	return r < 0 ? r : output_write(output, "\n", 1, err);
 }
 
 static int text_open(struct trace_writer *writer, struct errmsg *err)
 {
-	const struct trace_info *info = &writer->info;
 	struct output *output = &writer->output;
-	int r = print(output, err, "#: " TEXT_MAGIC " %d\n#: arch %s\n", TEXT_VERSION, arch_name(info->arch));
+	int r = print(output, err, "#: " TEXT_MAGIC " %d\n", TEXT_VERSION);
 
-	if (r >= 0 && info->application && *info->application)
-		r = print_text(output, "application", info->application, err);
-	if (r >= 0 && info->build_id && is_build_id(info->build_id))
-		r = print_text(output, "build-id", info->build_id, err);
-	if (r >= 0 && info->start) {
-		struct tm tm;
-		char text[64];
-		time_t start = info->start;
-
-		if (gmtime_r(&start, &tm) && strftime(text, sizeof(text), TEXT_START, &tm))
-			r = print_text(output, "start", text, err);
-	}
-	if (r >= 0 && info->sensor && *info->sensor)
-		r = print_text(output, "sensor", info->sensor, err);
+	if (r >= 0)
+		r = header_write(&writer->info, print_line, output, err);
 	return r < 0 ? r : print(output, err, "# SEQ PID SYSCALL\n");
 }
 
@@ -76,13 +58,14 @@ static int write_modules(struct trace_writer *writer, struct errmsg *err)
 	struct text_out *text = writer->state;
 
 	while (writer->modules && text->modules + 1 < writer->modules->n) {
-		const struct module *module = modules_get(writer->modules, ++text->modules);
-		char keyword[80];
+		_cleanup_free_ char *line = header_module(modules_get(writer->modules, ++text->modules));
+		char keyword[32];
 		int r;
 
-		snprintf(keyword, sizeof(keyword), "module %u %s", text->modules,
-			 is_build_id(module->build_id) ? module->build_id : "-");
-		r = print_text(&writer->output, keyword, *module->path ? module->path : "?", err);
+		if (!line)
+			return errmsg_errno(err, -ENOMEM, writer->output.name, "cannot write it");
+		snprintf(keyword, sizeof(keyword), "module %u", text->modules);
+		r = print_line(&writer->output, keyword, line, err);
 		if (r < 0)
 			return r;
 	}

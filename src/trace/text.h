@@ -10,7 +10,6 @@
 
 #define TEXT_MAGIC   "imsafe-trace"
 #define TEXT_VERSION 1
-#define TEXT_START   "%Y-%m-%dT%H:%M:%SZ"
 
 static const char *const text_origins[ORIGIN_KINDS] = {
 	"unknown", "file", "vdso", "anonymous", "stack", "heap", "writable",

@@ -6,6 +6,7 @@
 
 static const struct writer_ops *const writers[TRACE_FORMATS] = {
 	[TRACE_TEXT] = &text_writer,
+	[TRACE_COMPACT] = &compact_writer,
 };
 
 static enum trace_format format_of_name(const char *path)

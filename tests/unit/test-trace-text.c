@@ -6,8 +6,9 @@
 
 #include "trace/trace.h"
 #include "../tap.h"
+#include "random-events.h"
 
-static char folder[] = "/tmp/imsafe-test-trace-XXXXXX", path[64];
+static char path[64];
 static struct event got[4096];
 static size_t n_got;
 static struct errmsg err;
@@ -116,52 +117,6 @@ static void test_directives(void)
 	   "a last line cut short is not taken for a call: %s", err.text);
 }
 
-static uint64_t random_next(void)
-{
-	static uint64_t state = 7;
-
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state;
-}
-
-/* Any event that the format can carry in full. */
-static struct event random_event(uint64_t *time)
-{
-	static const uint32_t tids[] = { 1, 909, 910, 4194303, 12345678, UINT32_MAX };
-	struct event event = { .tid = tids[random_next() % ARRAY_SIZE(tids)] };
-
-	if (random_next() % 50 == 0)
-		*time += 1000000000ULL * (random_next() % 5);
-	event.time = *time;
-	event.kind = random_next() % 4 ? EVENT_CALL : (__u8)(random_next() % EVENT_KINDS);
-	switch (event.kind) {
-	case EVENT_CALL:
-		event.call = random_next() % 50 ? (__u16)(random_next() % 512) : (__u16)random_next();
-		event.origin = ORIGIN_FILE;
-		if (random_next() % 8 == 0)
-			event.origin = EVENT_FROM(random_next() % ORIGIN_KINDS, random_next() % ABI_KINDS);
-		if (event_is_foreign(event.origin) && random_next() % 2)
-			event.site = SITE(random_next() % 3, random_next() >> (random_next() % 48));
-		break;
-	case EVENT_GAP:
-		event.tid *= random_next() % 2 != 0;
-		event.lost = random_next() >> random_next() % 64;
-		break;
-	case EVENT_FORK:
-	case EVENT_EXEC:
-		event.parent = (__u32)random_next() % 3000;
-		/* fall through */
-	case EVENT_ATTACH:
-		event.pid = (__u32)random_next() % 3000;
-		break;
-	default:
-		break;
-	}
-	return event;
-}
-
 static void test_round_trip(void)
 {
 	static struct event events[4000];
@@ -179,7 +134,7 @@ static void test_round_trip(void)
 		size_t n = random_next() % ARRAY_SIZE(events);
 
 		for (size_t i = 0; i < n; i++)
-			events[i] = random_event(&time);
+			events[i] = random_event(&time, false, modules.n);
 		same &= trace_writer_open(path, TRACE_TEXT, &in, &modules, &writer, &err) == 0;
 		for (size_t i = 0, part; i < n; i += part) {
 			part = random_next() % 100 + 1;
@@ -234,8 +189,8 @@ static void test_writing(void)
 
 int main(void)
 {
-	if (!mkdtemp(folder))
-		return 1;
+	const char *folder = temporary_folder();
+
 	snprintf(path, sizeof(path), "%s/trace", folder);
 	test_reading();
 	test_directives();
