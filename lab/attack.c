@@ -217,27 +217,44 @@ static bool is_frame(const struct stack *stack, size_t i)
 	       stack->word[i + 1] < CODE_HIGH;
 }
 
+/* Does the buffer lie at this address? The server is made to print what stands there: the question itself. */
+static bool is_buffer(const struct stack *stack, uint64_t address)
+{
+	static const char start[] = "SITE EXEC ", mark[] = "is this ";
+	char command[sizeof(start) + 64 + 8] = "", *text = command + strlen(start);
+	const char *answer;
+
+	snprintf(command, sizeof(command), "%s%s%%%zu$.7s", start, mark, FIRST_WORD + stack->buffer + 8);
+	memcpy(text + 64, &address, sizeof(address));
+	send_command(command, text + 64 + sizeof(address) - command);
+	answer = read_reply();
+	return answer && strstr(answer, "is this is this");
+}
+
 /*
- * A saved frame pointer is the address of the next frame's: two of them at words i and j, with word[i] = address of word
- * j and word[j] as far beyond as the third frame is, tell where every word lies.
+ * A saved frame pointer is the address of the next one. If words a and b are two of them in a row, word b lies at the
+ * address word[a], and with it every word's address is known; word b then leads to a third.
  */
+static bool is_chain(const struct stack *stack, size_t a, size_t b)
+{
+	uint64_t distance = stack->word[b] - stack->word[a];
+
+	return is_frame(stack, a) && is_frame(stack, b) && distance > 0 && distance < 8 * (WORDS - b - 1) &&
+	       stack->word[b + distance / 8 + 1] >= CODE_LOW;
+}
+
 static void locate(struct stack *stack)
 {
-	size_t frames[16], n = 0;
-
-	for (size_t i = 0; i < WORDS && n < 16; i++)
-		if (is_frame(stack, i))
-			frames[n++] = i;
-	for (size_t a = 0; a < n; a++)
-		for (size_t b = a + 1; b < n; b++)
-			for (size_t c = b + 1; c < n; c++)
-				if (stack->word[frames[b]] - stack->word[frames[a]] == 8 * (frames[c] - frames[b])) {
-					stack->address = stack->word[frames[a]] - 8 * (frames[b] - stack->buffer);
-					stack->frame = frames[a];
-					if (stack->frame < stack->buffer) /* aarch64: its own record lies before the buffer */
-						stack->frame = frames[b];
-					return;
-				}
+	for (size_t a = 0; a < WORDS; a++) {
+		for (size_t b = a + 1; b < WORDS; b++) {
+			if (!is_chain(stack, a, b) || !is_buffer(stack, stack->word[a] - 8 * (b - stack->buffer)))
+				continue;
+			stack->address = stack->word[a] - 8 * (b - stack->buffer);
+			/* aarch64: a function's own record lies before its buffer, its caller's after it. */
+			stack->frame = a > stack->buffer ? a : b;
+			return;
+		}
+	}
 	fail("no chain of frames on the stack");
 }
 
