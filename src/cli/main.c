@@ -6,15 +6,29 @@
 #include "cli/verbs.h"
 
 const struct verb *const verbs[] = {
+	&verb_trace,
 	&verb_plot,
 	&verb_help,
 	NULL,
 };
 
+/* The programs of 2000: ims-trace is "imsafe trace", and so on. NULL if that is not how we were called. */
+static const struct verb *historical_verb(const char *program)
+{
+	const char *slash = program ? strrchr(program, '/') : NULL;
+
+	if (slash)
+		program = slash + 1;
+	return program && !strncmp(program, "ims-", 4) ? verb_find(verbs, program + 4) : NULL;
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
+	const struct verb *historical = historical_verb(argv[0]);
 
+	if (historical)
+		return historical->run(argc, argv);
 	if (!*name || !strcmp(name, "--help") || !strcmp(name, "-h")) {
 		verbs_usage(*name ? stdout : stderr);
 		return *name ? EXIT_OK : EXIT_ERROR;

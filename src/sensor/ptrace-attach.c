@@ -79,6 +79,9 @@ static int explain_refusal(pid_t pid, int error, struct errmsg *err)
 	if (status.state == 'Z' || status.state == 'X')
 		return errmsg_set(err, -ESRCH, NULL, 0, "process %d has ended (a zombie that its parent has not collected)", pid);
 	if (status.tracer) {
+		pid_t unused;
+
+		thread_process(status.tracer, &status.tracer, &unused); /* it may be any thread of its process */
 		snprintf(path, sizeof(path), "/proc/%d/comm", status.tracer);
 		if (read_small(path, name, sizeof(name)) < 0)
 			snprintf(name, sizeof(name), "another process");

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cli/service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <syslog.h>
+
+#include "base/cleanup.h"
+#include "cli/verbs.h"
+
+static bool is_socket(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+void messages_open(struct messages *messages, const char *program, bool background)
+{
+	*messages = (struct messages){ .program = program };
+	messages->syslog = background || fcntl(STDERR_FILENO, F_GETFD) < 0 || is_socket(STDERR_FILENO);
+	if (messages->syslog)
+		openlog(program, LOG_PID, LOG_DAEMON);
+}
+
+void messages_error(const struct messages *messages, const struct errmsg *err)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t size;
+	FILE *memory;
+
+	if (!messages->syslog) {
+		errmsg_print(err, stderr, messages->program);
+		return;
+	}
+	memory = open_memstream(&text, &size);
+	if (!memory)
+		return;
+	errmsg_print(err, memory, messages->program);
+	if (!fclose(memory))
+		syslog(LOG_ERR, "%s", text + strlen(messages->program) + 2);
+}
+
+void messages_note(const struct messages *messages, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	if (messages->syslog) {
+		vsyslog(LOG_INFO, format, args);
+	} else {
+		fprintf(stderr, "%s: ", messages->program);
+		vfprintf(stderr, format, args);
+		fputc('\n', stderr);
+	}
+	va_end(args);
+}
+
+bool service_has_connection(void)
+{
+	return is_socket(STDIN_FILENO);
+}
+
+void service_hand_over(const struct messages *messages, bool keep_output)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null < 0)
+		return;
+	dup2(null, STDIN_FILENO);
+	if (!keep_output)
+		dup2(null, STDOUT_FILENO);
+	if (messages->syslog)
+		dup2(null, STDERR_FILENO);
+	if (null > STDERR_FILENO)
+		close(null);
+}
+
+int service_run_unwatched(const struct messages *messages, char *const *command, const sigset_t *mask)
+{
+	struct errmsg err;
+
+	sigprocmask(SIG_SETMASK, mask, NULL);
+	execvp(command[0], command);
+	errmsg_set(&err, -errno, NULL, 0, "cannot run %s: %s", command[0], strerror(errno));
+	messages_error(messages, &err);
+	return EXIT_ERROR;
+}
+
+void service_wait(pid_t command)
+{
+	if (command > 0)
+		while (waitpid(command, NULL, __WALL) < 0 && errno == EINTR)
+			;
+}
+
+struct interrupts {
+	sigset_t signals;
+	int fd;
+};
+
+static void *interrupts_main(void *data)
+{
+	const struct interrupts *interrupts = data;
+	int signal;
+
+	while (sigwait(&interrupts->signals, &signal) || eventfd_write(interrupts->fd, 1) < 0)
+		;
+	while (sigwait(&interrupts->signals, &signal))
+		;
+	_exit(EXIT_ERROR);
+}
+
+int interrupts_open(int *ret_fd, sigset_t *ret_mask)
+{
+	static struct interrupts interrupts; /* the thread's, for as long as the program runs */
+	pthread_attr_t attributes;
+	sigset_t blocked;
+	pthread_t thread;
+	int r;
+
+	interrupts.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (interrupts.fd < 0)
+		return -errno;
+	sigemptyset(&interrupts.signals);
+	sigaddset(&interrupts.signals, SIGINT);
+	sigaddset(&interrupts.signals, SIGTERM);
+	sigaddset(&interrupts.signals, SIGHUP);
+	blocked = interrupts.signals;
+	sigaddset(&blocked, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &blocked, ret_mask);
+	pthread_attr_init(&attributes);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	r = pthread_create(&thread, &attributes, interrupts_main, &interrupts);
+	pthread_attr_destroy(&attributes);
+	if (r) {
+		pthread_sigmask(SIG_SETMASK, ret_mask, NULL);
+		close(interrupts.fd);
+		return -r;
+	}
+	*ret_fd = interrupts.fd;
+	return 0;
+}
+
+int background_enter(int *ret_ready, struct errmsg *err)
+{
+	int ready[2];
+	char status = EXIT_ERROR;
+	ssize_t n;
+	pid_t pid;
+
+	if (pipe2(ready, O_CLOEXEC) < 0)
+		return errmsg_errno(err, -errno, NULL, "going into the background");
+	fflush(NULL);
+	pid = fork();
+	if (pid < 0) {
+		int error = -errno;
+
+		close(ready[0]);
+		close(ready[1]);
+		return errmsg_errno(err, error, NULL, "going into the background");
+	}
+	if (!pid) {
+		close(ready[0]);
+		setsid();
+		*ret_ready = ready[1];
+		return 0;
+	}
+	close(ready[1]);
+	do
+		n = read(ready[0], &status, 1);
+	while (n < 0 && errno == EINTR);
+	_exit(n == 1 ? status : EXIT_ERROR);
+}
+
+void background_ready(int *ready, int status)
+{
+	char byte = (char)status;
+	ssize_t n;
+
+	if (*ready < 0)
+		return;
+	do
+		n = write(*ready, &byte, 1);
+	while (n < 0 && errno == EINTR);
+	close(*ready);
+	*ready = -1;
+}

@@ -1,0 +1,522 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* imsafe trace: records system calls, from a live source or another trace, into a file or to a listener. */
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "cli/service.h"
+#include "cli/verbs.h"
+#include "control/stream.h"
+#include "sensor/sensor.h"
+#include "trace/thread-table.h"
+#include "trace/trace.h"
+
+#define TARGETS_MAX     (3 * OPTION_LIST_MAX + 1)
+#define FLUSH_SECONDS   5 /* what a file can lack after a crash */
+#define FAREWELL_SECONDS 2 /* for a command to end by itself after Ctrl-C, which it gets too */
+
+struct trace_config {
+	struct option_list pids, exes, units, cgroups;
+	const char *output, *sensor, *format, *socket;
+	bool stream, follow, follow_too, no_follow_exec, no_origins, background, quiet;
+};
+
+static int set_stream(void *config, const char *value, struct errmsg *err)
+{
+	struct trace_config *trace = config;
+
+	trace->stream = true;
+	trace->socket = value;
+	return 0;
+}
+
+static const struct option_spec options[] = {
+	OPTION_LIST('p', "pid", "PID", struct trace_config, pids, "a process that runs, with all its threads; may be repeated"),
+	OPTION_LIST('x', "exe", "FILE", struct trace_config, exes, "all processes that run FILE, also ones not yet started"),
+	OPTION_LIST('u', "unit", "UNIT", struct trace_config, units, "all processes of a systemd unit"),
+	OPTION_LIST(0, "cgroup", "PATH", struct trace_config, cgroups, "all processes of a control group"),
+	OPTION_FLAG('f', "follow", struct trace_config, follow, "follow children, by fork, vfork or clone"),
+	OPTION_FLAG('F', NULL, struct trace_config, follow_too, "the same as -f; vfork is included in both"),
+	OPTION_FLAG(0, "no-follow-exec", struct trace_config, no_follow_exec, "a process that runs another program is left alone from there on"),
+	OPTION_CALL('g', "stream", "[SOCKET]", set_stream, "send the trace to a listening monitor or desktop program"),
+	OPTION_STRING('o', "output", "FILE", struct trace_config, output, "write to FILE; %p in it is the process id, %t the time, %% a %"),
+	OPTION_STRING(0, "format", "FORMAT", struct trace_config, format, "text or compact (default: compact if FILE ends in .imt)"),
+	OPTION_STRING(0, "sensor", "SENSOR", struct trace_config, sensor, "auto, ebpf or ptrace"),
+	OPTION_FLAG(0, "no-origins", struct trace_config, no_origins, "do not look at where calls come from"),
+	OPTION_FLAG(0, "daemon", struct trace_config, background, "run in the background; problems go to syslog"),
+	OPTION_FLAG('q', "quiet", struct trace_config, quiet, "do not say at the end what was recorded"),
+	OPTION_END
+};
+
+static int verb_trace_run(int argc, char **argv);
+
+const struct verb verb_trace = {
+	.name = "trace",
+	.summary = "record the system calls of an application",
+	.synopsis = "[OPTIONS] -p PID | -x FILE | -u UNIT | TRACE | -- COMMAND [ARGUMENT ...]",
+	.description = "Records the system calls of an application, per thread and in order, until it ends or Ctrl-C. The\n"
+		       "application goes on as before. TRACE is a recorded trace in any format: it is converted. From inetd or\n"
+		       "a socket unit, COMMAND gets the connection untouched, messages go to syslog, and if recording is not\n"
+		       "possible the service runs all the same.",
+	.examples = "  imsafe trace -f -p 909 -o ftpd.imt               a server that runs, with its children\n"
+		    "  imsafe trace -f -o session.trace -- in.ftpd -l   a command\n"
+		    "  imsafe trace -g -f -p 909                        for 'imsafe monitor -g'\n"
+		    "  imsafe trace strace.out -o ftpd.trace            convert\n"
+		    "  ims-trace -f -o /var/lib/imsafe/ftpd-%t-%p.imt -- /usr/sbin/in.ftpd\n"
+		    "                                                   in inetd.conf: a trace a session\n",
+	.options = options,
+	.run = verb_trace_run,
+};
+
+struct recording {
+	struct trace_config config;
+	struct messages messages;
+	char **command;
+	bool connection; /* COMMAND is a service, standard input its connection */
+	bool live_output; /* someone reads as we write: flush at once */
+	sigset_t mask;   /* signals as they were */
+	int interrupts, ready, stream;
+	struct sensor *sensor;
+	struct trace_writer *writers[2];
+	size_t n_writers;
+	struct thread_table *threads;
+	uint64_t calls, gaps, lost, n_threads;
+	time_t flushed;
+	bool unflushed;
+	struct errmsg *err; /* of the writers, while dispatching */
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
+}
+
+/* Not only numbers are counted wrong without memory: without it threads are not counted. */
+static void count(struct recording *recording, const struct event *event)
+{
+	bool is_new = false;
+
+	switch (event->kind) {
+	case EVENT_GAP:
+		recording->gaps++;
+		recording->lost += event->lost;
+		return;
+	case EVENT_EXIT:
+		if (recording->threads)
+			thread_table_remove(recording->threads, event->tid);
+		return;
+	case EVENT_EXEC:
+		if (event->parent && recording->threads)
+			thread_table_rename(recording->threads, event->parent, event->tid);
+		break;
+	case EVENT_CALL:
+		recording->calls++;
+		break;
+	default:
+		break;
+	}
+	if (recording->threads && thread_table_get(recording->threads, event->tid, &is_new))
+		recording->n_threads += is_new;
+}
+
+static int on_events(void *data, const struct event *events, size_t n)
+{
+	struct recording *recording = data;
+
+	for (size_t i = 0; i < n; i++)
+		count(recording, &events[i]);
+	recording->unflushed = true;
+	for (size_t i = 0; i < recording->n_writers; i++) {
+		int r = trace_writer_write(recording->writers[i], events, n, recording->err);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int flush(struct recording *recording, bool now, struct errmsg *err)
+{
+	time_t second = (time_t)(now_ns() / 1000000000U);
+
+	if (!recording->unflushed || (!now && !recording->live_output && second - recording->flushed < FLUSH_SECONDS))
+		return 0;
+	for (size_t i = 0; i < recording->n_writers; i++) {
+		int r = trace_writer_flush(recording->writers[i], err);
+
+		if (r < 0)
+			return r;
+	}
+	recording->unflushed = false;
+	recording->flushed = second;
+	return 0;
+}
+
+static int finish(struct recording *recording, struct errmsg *err)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < recording->n_writers; i++) {
+		int r = trace_writer_finish(recording->writers[i], result < 0 ? NULL : err);
+
+		result = MIN(result, r);
+	}
+	return result;
+}
+
+static int parse_format(const struct trace_config *config, struct errmsg *err)
+{
+	int format = config->format ? trace_format_by_name(config->format) : TRACE_AUTO;
+
+	if (format != TRACE_AUTO && format != TRACE_TEXT && format != TRACE_COMPACT)
+		return errmsg_set(err, -EINVAL, NULL, 0, "--format is text or compact, not '%s'", config->format);
+	return format;
+}
+
+/* %p, %t and %% in the output's name; pid 0: only checks. */
+static int expand(const char *pattern, pid_t pid, char *ret_path, size_t size, struct errmsg *err)
+{
+	time_t now = time(NULL);
+	struct tm tm;
+	size_t at = 0;
+
+	for (const char *from = pattern; *from && at < size; from++) {
+		if (*from != '%') {
+			ret_path[at++] = *from;
+			continue;
+		}
+		switch (*++from) {
+		case 'p':
+			at += (size_t)snprintf(ret_path + at, size - at, "%d", pid);
+			break;
+		case 't':
+			gmtime_r(&now, &tm);
+			at += strftime(ret_path + at, size - at, "%Y%m%dT%H%M%SZ", &tm);
+			break;
+		case '%':
+			ret_path[at++] = '%';
+			break;
+		default:
+			return errmsg_set(err, -EINVAL, pattern, 0, "in a file's name %% is followed by p, t or %%");
+		}
+	}
+	if (at >= size)
+		return errmsg_set(err, -ENAMETOOLONG, pattern, 0, "the name is too long");
+	ret_path[at] = '\0';
+	return 0;
+}
+
+/* What can be known before a command is started: that the file's folder is there and can be written. */
+static int check_output(const char *pattern, struct errmsg *err)
+{
+	char path[PATH_MAX], *slash;
+	struct stat st;
+	int r = expand(pattern, 0, path, sizeof(path), err);
+
+	if (r < 0 || !strcmp(path, "-"))
+		return r;
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		return S_ISDIR(st.st_mode) ? errmsg_errno(err, -EISDIR, path, "cannot write it") : 0;
+	slash = strrchr(path, '/');
+	if (slash)
+		slash[slash == path] = '\0';
+	if (access(slash ? path : ".", W_OK | X_OK) < 0)
+		return errmsg_errno(err, -errno, pattern, "cannot write it");
+	return 0;
+}
+
+static int add_writer(struct recording *recording, const char *path, int fd, const struct trace_info *info,
+		      const struct modules *modules, struct errmsg *err)
+{
+	struct trace_writer **writer = &recording->writers[recording->n_writers];
+	int format = parse_format(&recording->config, err), r;
+
+	if (format < 0)
+		return format;
+	if (fd >= 0)
+		r = trace_writer_open_fd(fd, path, TRACE_TEXT, info, modules, writer, err);
+	else
+		r = trace_writer_open(path, (enum trace_format)format, info, modules, writer, err);
+	recording->n_writers += r >= 0;
+	return r;
+}
+
+static pid_t subject(const struct recording *recording)
+{
+	unsigned long long pid = 0;
+
+	if (recording->sensor->command)
+		return recording->sensor->command;
+	if (recording->config.pids.n)
+		parse_uint(recording->config.pids.values[0], 1, INT_MAX, &pid);
+	return pid ? (pid_t)pid : getpid();
+}
+
+static int open_writers(struct recording *recording, struct errmsg *err)
+{
+	const struct sensor *sensor = recording->sensor;
+	const struct trace_info info = {
+		.arch = sensor->info.arch,
+		.application = sensor->info.application,
+		.build_id = sensor->info.build_id,
+		.sensor = sensor->info.name,
+		.start = sensor->info.start,
+	};
+	const char *output = recording->config.output;
+	char path[PATH_MAX];
+	int r = 0;
+
+	if (recording->config.stream) {
+		r = add_writer(recording, "the listener", TAKE_FD(recording->stream), &info, &sensor->modules, err);
+		if (r >= 0)
+			r = trace_writer_flush(recording->writers[0], err); /* it shall know at once whose trace this is */
+		recording->live_output = true;
+		if (r < 0 || !output)
+			return r;
+	}
+	r = expand(output ? output : "-", subject(recording), path, sizeof(path), err);
+	if (r < 0)
+		return r;
+	recording->live_output |= !strcmp(path, "-");
+	return add_writer(recording, path, -1, &info, &sensor->modules, err);
+}
+
+static size_t add_targets(struct target *targets, size_t n, const struct option_list *list, enum target_kind kind)
+{
+	for (size_t i = 0; i < list->n; i++)
+		targets[n++] = (struct target){ .kind = kind, .name = list->values[i] };
+	return n;
+}
+
+static int open_sensor(struct recording *recording, struct errmsg *err)
+{
+	const struct trace_config *config = &recording->config;
+	struct target targets[TARGETS_MAX + OPTION_LIST_MAX];
+	struct sensor_config sensor_config = {
+		.targets = targets,
+		.follow_fork = config->follow || config->follow_too,
+		.follow_exec = !config->no_follow_exec,
+		.origins = !config->no_origins,
+		.sites = !config->no_origins,
+		.times = true,
+	};
+	size_t n = 0;
+	int r;
+
+	for (size_t i = 0; i < config->pids.n; i++) {
+		unsigned long long pid;
+
+		if (parse_uint(config->pids.values[i], 1, INT_MAX, &pid) < 0)
+			return errmsg_set(err, -EINVAL, NULL, 0, "-p takes a process id, not '%s'", config->pids.values[i]);
+		targets[n++] = (struct target){ .kind = TARGET_PID, .pid = (pid_t)pid };
+	}
+	n = add_targets(targets, n, &config->exes, TARGET_EXE);
+	n = add_targets(targets, n, &config->units, TARGET_UNIT);
+	n = add_targets(targets, n, &config->cgroups, TARGET_CGROUP);
+	if (recording->command)
+		targets[n++] = (struct target){ .kind = TARGET_COMMAND, .argv = recording->command, .mask = &recording->mask };
+	sensor_config.n_targets = n;
+	r = sensor_open(config->sensor, &sensor_config, &recording->sensor, err);
+	if (r >= 0 && *err->text && !config->quiet && !recording->messages.syslog)
+		messages_note(&recording->messages, "using the %s sensor (%s)", recording->sensor->info.name, err->text);
+	return r;
+}
+
+/* Until the application ends (0), an interrupt (1) or an error. */
+static int record(struct recording *recording, struct errmsg *err)
+{
+	struct sensor *sensor = recording->sensor;
+	struct pollfd fds[] = {
+		{ .fd = sensor->ops->fd(sensor), .events = POLLIN },
+		{ .fd = recording->interrupts, .events = POLLIN },
+	};
+	uint64_t deadline = 0;
+
+	recording->err = err;
+	for (;;) {
+		int r = sensor->ops->dispatch(sensor, on_events, recording, err), timeout = -1;
+		int f = r < 0 ? r : flush(recording, false, err);
+
+		if (r <= 0 || f < 0)
+			return MIN(r, f);
+		if (fds[1].revents && !deadline) {
+			if (!recording->command)
+				return 1;
+			deadline = now_ns() + FAREWELL_SECONDS * 1000000000ULL;
+			fds[1].fd = -1;
+		}
+		if (deadline && now_ns() >= deadline)
+			return 1;
+		if (recording->unflushed || deadline)
+			timeout = deadline ? 100 : FLUSH_SECONDS * 1000;
+		if (poll(fds, ARRAY_SIZE(fds), timeout) < 0 && errno != EINTR)
+			return errmsg_errno(err, -errno, NULL, "waiting for the sensor");
+	}
+}
+
+static void say_result(const struct recording *recording, double seconds)
+{
+	struct sensor_stats stats = { 0 };
+	char gaps[128] = "no gaps", unknown[128] = "";
+
+	if (recording->sensor)
+		recording->sensor->ops->stats(recording->sensor, &stats);
+	if (recording->gaps)
+		snprintf(gaps, sizeof(gaps), "%" PRIu64 " gap%s with %" PRIu64 " calls lost", recording->gaps,
+			 recording->gaps == 1 ? "" : "s", recording->lost);
+	if (stats.unknown_origins && !recording->config.no_origins)
+		snprintf(unknown, sizeof(unknown), "; where %" PRIu64 " of them came from is not known", stats.unknown_origins);
+	if ((!recording->config.quiet && !recording->messages.syslog) || recording->gaps)
+		messages_note(&recording->messages, "recorded %" PRIu64 " call%s of %" PRIu64 " thread%s in %.1f s; %s%s",
+			      recording->calls, recording->calls == 1 ? "" : "s", recording->n_threads, recording->n_threads == 1 ? "" : "s", seconds, gaps,
+			      unknown);
+}
+
+static int trace_live(struct recording *recording, struct errmsg *err)
+{
+	const struct trace_config *config = &recording->config;
+	bool writes_stdout = !config->stream && (!config->output || !strcmp(config->output, "-"));
+	uint64_t start = now_ns();
+	int r = 0, finished;
+
+	if (recording->command && !config->stream && !config->output)
+		return errmsg_set(err, -EINVAL, NULL, 0, "where shall the command's trace go? -o FILE, or -g");
+	if (recording->connection && writes_stdout)
+		return errmsg_set(err, -EINVAL, NULL, 0, "standard output is the service's connection; use -o FILE or -g");
+	r = parse_format(config, err);
+	if (r >= 0 && config->output)
+		r = check_output(config->output, err);
+	if (r >= 0 && config->stream)
+		r = stream_connect(config->socket, &recording->stream, err);
+	if (r >= 0)
+		r = open_sensor(recording, err);
+	if (r < 0)
+		return r;
+	/* From here on a command runs. */
+	recording->threads = thread_table_new(1);
+	r = open_writers(recording, err);
+	if (r >= 0) {
+		background_ready(&recording->ready, EXIT_OK);
+		if (recording->command)
+			service_hand_over(&recording->messages, writes_stdout);
+		r = record(recording, err);
+	}
+	finished = finish(recording, r < 0 ? NULL : err);
+	if (r >= 0 && finished >= 0)
+		say_result(recording, (double)(now_ns() - start) / 1e9);
+	return MIN(r, finished);
+}
+
+static int trace_file(struct recording *recording, const char *path, struct errmsg *err)
+{
+	_cleanup_(trace_reader_closep) struct trace_reader *reader = NULL;
+	struct trace_config *config = &recording->config;
+	uint64_t start = now_ns();
+	struct pollfd interrupt = { .fd = recording->interrupts, .events = POLLIN };
+	struct event events[1024];
+	ssize_t n = 0;
+	int r = trace_reader_open(path, TRACE_AUTO, &reader, err);
+
+	if (r < 0)
+		return r;
+	if (config->stream) {
+		r = stream_connect(config->socket, &recording->stream, err);
+		if (r >= 0)
+			r = add_writer(recording, "the listener", TAKE_FD(recording->stream), trace_reader_info(reader),
+				       trace_reader_modules(reader), err);
+	}
+	if (r >= 0 && (config->output || !config->stream))
+		r = add_writer(recording, config->output ? config->output : "-", -1, trace_reader_info(reader),
+			       trace_reader_modules(reader), err);
+	if (r < 0)
+		return r;
+	recording->threads = thread_table_new(1);
+	recording->err = err;
+	while (poll(&interrupt, 1, 0) <= 0 && (n = trace_reader_read(reader, events, ARRAY_SIZE(events), err)) > 0) {
+		r = on_events(recording, events, (size_t)n);
+		if (r < 0)
+			return r;
+	}
+	if (n < 0)
+		return (int)n;
+	r = finish(recording, err);
+	if (r >= 0)
+		say_result(recording, (double)(now_ns() - start) / 1e9);
+	return r;
+}
+
+static int run(struct recording *recording, int n_files, char **files, struct errmsg *err)
+{
+	const struct trace_config *config = &recording->config;
+	size_t live = config->pids.n + config->exes.n + config->units.n + config->cgroups.n + !!recording->command;
+
+	if (!live && !n_files)
+		return errmsg_set(err, -EINVAL, NULL, 0, "record what? -p PID, -x FILE, -u UNIT, a trace file, or -- COMMAND");
+	if (n_files > 1 || (n_files && live))
+		return errmsg_set(err, -EINVAL, NULL, 0, "'%s' is one too many: a command stands behind --, a trace file alone",
+				  files[live ? 0 : 1]);
+	return n_files ? trace_file(recording, files[0], err) : trace_live(recording, err);
+}
+
+/* "-- COMMAND" is taken off before options are read, so that a trace file and a command cannot be confused. */
+static char **split_command(int *argc, char **argv)
+{
+	for (int i = 1; i < *argc; i++)
+		if (!strcmp(argv[i], "--")) {
+			*argc = i;
+			return argv[i + 1] ? argv + i + 1 : NULL;
+		}
+	return NULL;
+}
+
+static int verb_trace_run(int argc, char **argv)
+{
+	struct recording recording = { .interrupts = -1, .ready = -1, .stream = -1 };
+	struct errmsg err = { 0 };
+	pid_t command;
+	int rest, r, status;
+
+	recording.command = split_command(&argc, argv);
+	recording.connection = recording.command && service_has_connection();
+	messages_open(&recording.messages, "imsafe trace", false);
+	r = options_parse(&verb_trace, argc, argv, &recording.config, false, &rest, &err);
+	if (r > 0)
+		return EXIT_OK;
+	if (r >= 0 && recording.config.background) {
+		r = background_enter(&recording.ready, &err);
+		if (r < 0)
+			recording.config.background = false;
+	}
+	if (r >= 0) {
+		r = interrupts_open(&recording.interrupts, &recording.mask);
+		if (r < 0)
+			errmsg_errno(&err, r, NULL, "preparing for signals");
+	}
+	if (r >= 0)
+		r = run(&recording, argc - rest, argv + rest, &err);
+	status = r < 0 ? EXIT_ERROR : EXIT_OK;
+	/* In the background, what goes wrong at first is still told to whoever waits for it, afterwards to syslog. */
+	if (recording.config.background && recording.ready < 0)
+		messages_open(&recording.messages, "imsafe trace", true);
+	if (r < 0)
+		messages_error(&recording.messages, &err);
+	background_ready(&recording.ready, status);
+	command = recording.sensor ? recording.sensor->command : 0;
+	sensor_close(recording.sensor);
+	for (size_t i = 0; i < recording.n_writers; i++)
+		trace_writer_close(recording.writers[i]);
+	thread_table_free(recording.threads);
+	closep(&recording.stream);
+	if (r < 0 && recording.connection && !command)
+		return service_run_unwatched(&recording.messages, recording.command, &recording.mask);
+	if (r < 0)
+		service_wait(command);
+	return status;
+}
