@@ -232,6 +232,7 @@ static int parse_comment(struct log_reader *reader, const char *line, struct log
 		enum log_kind kind;
 	} words[] = {
 		{ "alarm ", LOG_ALARM }, { "foreign ", LOG_ALARM_FOREIGN }, { "closed ", LOG_CLOSED }, { "gap ", LOG_GAP },
+		{ "start ", LOG_START },
 	};
 	struct log_info *info = &reader->info;
 	const char *comment = line + 1 + strspn(line + 1, " "), *value, *at;
@@ -263,6 +264,11 @@ static int parse_comment(struct log_reader *reader, const char *line, struct log
 		parse_means(value, info);
 	} else if (value_of(comment, "threshold:", &value)) {
 		parse_thresholds(value, info);
+	} else if (value_of(comment, "min-calls:", &value)) {
+		uint64_t calls = 0;
+
+		get_number(value, UINT16_MAX, &calls);
+		info->min_calls = (unsigned)calls;
 	} else if (value_of(comment, "arch:", &value)) {
 		int arch = arch_by_name(value);
 

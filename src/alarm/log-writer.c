@@ -92,6 +92,7 @@ static void put_header(struct log_writer *writer, const struct log_info *info)
 	if (info->detector)
 		put_line(writer, "# detector: %s", info->detector);
 	put_numbers(writer, info);
+	put_line(writer, "# min-calls: %u", info->min_calls);
 	put_line(writer, "# columns: sequence pid call normality mean");
 }
 
@@ -195,6 +196,11 @@ void log_writer_alarm(struct log_writer *writer, const struct alarm *alarm, cons
 		put_line(writer, "# alarm %" PRIu64 " %u mean %.2f threshold %.2f over %u", alarm->sequence, alarm->tid,
 			 score_normality(alarm->mean[alarm->window]) / 100.0,
 			 score_normality(policy->window[alarm->window].limit) / 100.0, policy->window[alarm->window].length);
+}
+
+void log_writer_started(struct log_writer *writer, uint64_t sequence, uint32_t tid)
+{
+	put_line(writer, "# start %" PRIu64 " %u", sequence, tid);
 }
 
 void log_writer_closed(struct log_writer *writer, uint64_t sequence, uint32_t tid)

@@ -21,6 +21,7 @@ struct log_info {
 	const char *detector;             /* "predictor" or "sequences" */
 	unsigned means[MEAN_WINDOWS];     /* mean lengths; the mean column is the first one's */
 	double thresholds[MEAN_WINDOWS];  /* percent */
+	unsigned min_calls;               /* of a thread, before its mean is judged; 0 = not said */
 	int64_t start;                    /* seconds since 1970 */
 };
 
@@ -34,17 +35,18 @@ DEFINE_CLEANUP(struct log_writer *, log_writer_close)
 /* Buffered, whole lines at a time; a failed write is remembered and ends all writing: ask log_writer_flush(). */
 void log_writer_call(struct log_writer *writer, uint64_t sequence, const struct scored_call *call);
 void log_writer_alarm(struct log_writer *writer, const struct alarm *alarm, const struct policy *policy);
+void log_writer_started(struct log_writer *writer, uint64_t sequence, uint32_t tid);
 void log_writer_closed(struct log_writer *writer, uint64_t sequence, uint32_t tid);
 void log_writer_gap(struct log_writer *writer, uint64_t sequence, const struct event *gap);
 
 /* Everything so far to the file: 0 or the first error (-errno, err filled). */
 int log_writer_flush(struct log_writer *writer, struct errmsg *err);
 
-enum log_kind { LOG_CALL, LOG_ALARM, LOG_ALARM_FOREIGN, LOG_CLOSED, LOG_GAP };
+enum log_kind { LOG_CALL, LOG_START, LOG_ALARM, LOG_ALARM_FOREIGN, LOG_CLOSED, LOG_GAP };
 
 struct log_record {
 	enum log_kind kind;
-	uint64_t sequence;  /* ALARM, CLOSED, GAP: of the call just before */
+	uint64_t sequence;  /* others than CALL: of the call just before */
 	uint32_t pid;       /* GAP: 0 = all */
 	uint32_t call;      /* CALL */
 	uint32_t normality; /* CALL: hundredths of a percent */

@@ -114,6 +114,8 @@ static __attribute__((noinline)) struct thread *switch_thread(struct monitor *mo
 			return NULL;
 		thread->last = monitor->stats.calls;
 		monitor->stats.seen++;
+		if (monitor->callbacks.started)
+			monitor->callbacks.started(monitor->callbacks.data, monitor->stats.calls, tid);
 	}
 	monitor->current = thread;
 	monitor->current_tid = tid;

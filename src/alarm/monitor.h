@@ -40,6 +40,8 @@ struct monitor_callbacks {
 	/* Every call, after scoring; may be NULL. The hot path: keep it short. */
 	void (*call)(void *data, uint64_t sequence, const struct scored_call *call);
 	void (*alarm)(void *data, const struct alarm *alarm);
+	/* A thread begins, or was met for the first time; sequence is that of the call just before. */
+	void (*started)(void *data, uint64_t sequence, uint32_t tid);
 	/* An episode ended, at a call or because its thread did. */
 	void (*closed)(void *data, uint64_t sequence, uint32_t tid);
 	void (*gap)(void *data, uint64_t sequence, const struct event *gap);

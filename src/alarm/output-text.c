@@ -7,7 +7,7 @@
 #include "alarm/output.h"
 
 /* Rows of the table of calls at most; runs of expected calls between the unusual ones are told in one row. */
-#define ROWS_MAX     24
+#define ROWS_MAX     16
 #define ROWS_BEFORE  2 /* calls shown before an unusual one */
 #define ROWS_LAST    4 /* the latest calls are always shown */
 #define BODY_INDENT  11

@@ -7,6 +7,7 @@
 
 const struct verb *const verbs[] = {
 	&verb_trace,
+	&verb_monitor,
 	&verb_plot,
 	&verb_help,
 	NULL,

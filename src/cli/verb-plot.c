@@ -7,6 +7,7 @@
 #include "alarm/log.h"
 #include "cli/chart.h"
 #include "cli/verbs.h"
+#include "trace/thread-table.h"
 
 /* So many threads get a line each; of more, one band of all is drawn. */
 #define LINES_MAX   6
@@ -62,10 +63,12 @@ struct plot_line {
 struct plot {
 	const struct plot_config *config;
 	uint32_t pids[OPTION_LIST_MAX];
+	struct thread_table *young; /* calls of each thread, up to the number from which it is judged */
+	unsigned min_calls;
 	struct plot_line lines[LINES_MAX], all;
 	size_t n_lines;
 	bool too_many;
-	uint64_t calls, threads_known;
+	uint64_t records, calls;
 	struct chart_marker *markers;
 	size_t n_markers, allocated;
 	uint64_t alarms, gaps, lost;
@@ -82,6 +85,7 @@ static void plot_done(struct plot *plot)
 	}
 	chart_reducer_done(&plot->all.reducer);
 	free(plot->all.points);
+	thread_table_free(plot->young);
 	free(plot->markers);
 }
 
@@ -112,6 +116,39 @@ static int add_marker(struct plot *plot, enum chart_mark kind, uint64_t at)
 	}
 	plot->markers[plot->n_markers++] = (struct chart_marker){ .kind = kind, .x = (double)at };
 	return 0;
+}
+
+static void forget_calls(void *data, uint32_t tid, void *record)
+{
+	*(uint32_t *)record = 0;
+}
+
+/* A mean over a thread's very first calls says nothing, and was not judged: it would only draw dips that are none. */
+static int is_young(struct plot *plot, const struct log_record *record)
+{
+	uint32_t *calls;
+
+	if (plot->min_calls <= 1)
+		return 0;
+	calls = thread_table_get(plot->young, record->pid, NULL);
+	if (!calls)
+		return -ENOMEM;
+	*calls += *calls < plot->min_calls;
+	return *calls < plot->min_calls;
+}
+
+static int begin_anew(struct plot *plot, const struct log_record *record)
+{
+	uint32_t *calls;
+
+	if (record->kind == LOG_GAP && !record->pid) {
+		thread_table_each(plot->young, forget_calls, NULL);
+		return 0;
+	}
+	calls = thread_table_get(plot->young, record->pid, NULL);
+	if (calls)
+		*calls = 0;
+	return calls ? 0 : -ENOMEM;
 }
 
 static int add_call(struct plot *plot, const struct log_record *record)
@@ -145,8 +182,14 @@ static int add_call(struct plot *plot, const struct log_record *record)
 
 static int add_record(struct plot *plot, const struct log_record *record)
 {
-	if (!wanted(plot, record))
-		return 0;
+	int r = 0;
+
+	if (record->kind == LOG_CALL)
+		r = is_young(plot, record);
+	else if (record->kind == LOG_START || record->kind == LOG_GAP)
+		r = begin_anew(plot, record);
+	if (r || !wanted(plot, record))
+		return MIN(r, 0);
 	switch (record->kind) {
 	case LOG_CALL:
 		return add_call(plot, record);
@@ -159,6 +202,7 @@ static int add_record(struct plot *plot, const struct log_record *record)
 		plot->lost += record->lost;
 		return add_marker(plot, CHART_MARK_GAP, record->sequence);
 	case LOG_CLOSED:
+	case LOG_START:
 		break;
 	}
 	return 0;
@@ -169,16 +213,22 @@ static int read_log(struct plot *plot, struct log_reader *reader, const char *pa
 	struct log_record record;
 	int r;
 
-	if (chart_reducer_init(&plot->all.reducer, BUCKETS) < 0)
+	plot->young = thread_table_new(sizeof(uint32_t));
+	if (!plot->young || chart_reducer_init(&plot->all.reducer, BUCKETS) < 0)
 		return errmsg_errno(err, -ENOMEM, path, "cannot read the log");
-	while ((r = log_reader_next(reader, &record, err)) > 0)
+	while ((r = log_reader_next(reader, &record, err)) > 0) {
+		plot->min_calls = log_reader_info(reader)->min_calls;
+		plot->records += record.kind == LOG_CALL;
 		if (add_record(plot, &record) < 0)
 			return errmsg_errno(err, -ENOMEM, path, "cannot read the log");
+	}
 	if (r < 0)
 		return r;
+	if (!plot->records)
+		return errmsg_set(err, -ENODATA, path, 0, "there is no call in the log; is this a monitor log?");
 	if (!plot->calls)
 		return errmsg_set(err, -ENODATA, path, 0, plot->config->pids.n || plot->config->from || plot->config->to ?
-				  "no call in the log is in the selection" : "there is no call in the log; is this a monitor log?");
+				  "no judged call of the log is in the selection" : "no thread in the log made enough calls to be judged");
 	return 0;
 }
 

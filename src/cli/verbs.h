@@ -15,7 +15,7 @@ enum {
 extern const struct verb *const verbs[]; /* NULL at the end */
 
 extern const struct verb verb_help;
-extern const struct verb verb_plot, verb_trace;
+extern const struct verb verb_monitor, verb_plot, verb_trace;
 
 /* The list of verbs with what each does. */
 void verbs_usage(FILE *out);

@@ -89,6 +89,7 @@ enum verdict_flags {
 	VERDICT_ALARM_FOREIGN = 128,  /* an episode of foreign calls opened at this call */
 	VERDICT_CLOSED = 256,         /* the last open episode closed at this call */
 	VERDICT_TAINTED = 512,        /* a gap lies close before */
+	VERDICT_JUDGED = 1024,        /* the thread has made enough calls for its means to be judged */
 };
 #define VERDICT_ALARMS (VERDICT_ALARM | VERDICT_ALARM_FOREIGN)
 
@@ -190,6 +191,7 @@ SCORE_INLINE void score_judge(struct score *s, const struct policy *policy, stru
 	__u32 at = s->next, closed = 1;
 
 	s->calls += s->calls < SCORE_CALLS_MAX;
+	v->flags |= s->calls >= policy->min_calls ? VERDICT_JUDGED : 0;
 	for (int i = 0; i < MEAN_WINDOWS; i++) {
 		__u32 length = policy->window[i].length, n = s->calls;
 
@@ -200,7 +202,7 @@ SCORE_INLINE void score_judge(struct score *s, const struct policy *policy, stru
 			s->sum[i] -= s->cost[(at - length) & (MEAN_MAX - 1)];
 			n = length;
 		}
-		if (s->calls >= policy->min_calls && s->sum[i] > policy->window[i].limit * n) {
+		if (v->flags & VERDICT_JUDGED && s->sum[i] > policy->window[i].limit * n) {
 			if (!(v->flags & VERDICT_BELOW))
 				v->window = (__u16)i;
 			v->flags |= VERDICT_BELOW;

@@ -71,7 +71,7 @@ static void on_gap(void *data, uint64_t sequence, const struct event *gap)
 
 static struct monitor *start(struct seen *seen)
 {
-	struct monitor_callbacks callbacks = { on_call, on_alarm, on_closed, on_gap, seen };
+	struct monitor_callbacks callbacks = { .call = on_call, .alarm = on_alarm, .closed = on_closed, .gap = on_gap, .data = seen };
 
 	memset(seen, 0, sizeof(*seen));
 	return monitor_new(&image, &policy, &callbacks);

@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cli/live-view.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <termios.h>
+
+#include "cli/chart.h"
+
+#define ALARMS_MAX 200
+#define GAPS_MAX   256
+#define ZOOM_MIN   128
+
+struct shown_alarm {
+	char *headline, *text;
+	uint64_t at; /* calls in the ring when it came */
+	bool foreign;
+	time_t time;
+};
+
+struct live_view {
+	struct live_view_config config;
+	struct termios before;
+	bool raw;
+	struct live_ring ring;
+	struct shown_alarm alarms[ALARMS_MAX]; /* a ring, too: the latest ones */
+	uint64_t n_alarms;
+	uint64_t gaps[GAPS_MAX], n_gaps;
+	struct chart_terminal terminal;
+	unsigned zoom;        /* calls in the graph */
+	unsigned chosen;      /* 0 = the latest alarm */
+	bool reading;         /* one alarm fills the screen */
+	unsigned scroll;
+	struct timespec started, rated;
+	uint64_t rated_calls;
+	double rate;
+	char escape[8];       /* a key's sequence so far */
+	size_t n_escape;
+	struct chart_point points[LIVE_VIEW_CALLS];
+};
+
+bool live_view_possible(void)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && term && *term && strcmp(term, "dumb");
+}
+
+/* On the alternate screen without a cursor; no line wraps, so that a narrow window only cuts. */
+static void screen_on(void)
+{
+	fputs("\033[?1049h\033[?25l\033[?7l\033[2J", stdout);
+	fflush(stdout);
+}
+
+static void screen_off(void)
+{
+	fputs("\033[0m\033[?7h\033[?25h\033[?1049l", stdout);
+	fflush(stdout);
+}
+
+static int make_raw(struct live_view *view)
+{
+	struct termios raw;
+
+	if (tcgetattr(STDIN_FILENO, &view->before) < 0)
+		return -errno;
+	raw = view->before;
+	raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO); /* signals from the keyboard stay */
+	raw.c_cc[VMIN] = 0;
+	raw.c_cc[VTIME] = 0;
+	if (tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) < 0)
+		return -errno;
+	view->raw = true;
+	return 0;
+}
+
+int live_view_open(const struct live_view_config *config, struct live_view **ret_view)
+{
+	_cleanup_free_ struct live_view *view = calloc(1, sizeof(*view));
+	int r;
+
+	if (!view)
+		return -ENOMEM;
+	view->config = *config;
+	view->zoom = 4096;
+	clock_gettime(CLOCK_MONOTONIC, &view->started);
+	view->rated = view->started;
+	r = make_raw(view);
+	if (r < 0)
+		return r;
+	screen_on();
+	*ret_view = TAKE_PTR(view);
+	return 0;
+}
+
+static unsigned alarms_shown(const struct live_view *view)
+{
+	return (unsigned)MIN(view->n_alarms, ALARMS_MAX);
+}
+
+/* The i-th latest. */
+static const struct shown_alarm *get_alarm(const struct live_view *view, unsigned i)
+{
+	return &view->alarms[(view->n_alarms - 1 - i) % ALARMS_MAX];
+}
+
+void live_view_suspend(struct live_view *view)
+{
+	if (!view->raw)
+		return;
+	screen_off();
+	tcsetattr(STDIN_FILENO, TCSADRAIN, &view->before);
+	view->raw = false;
+}
+
+void live_view_resume(struct live_view *view)
+{
+	if (make_raw(view) == 0)
+		screen_on();
+}
+
+void live_view_leave(struct live_view *view, FILE *out)
+{
+	unsigned shown = alarms_shown(view);
+
+	live_view_suspend(view);
+	if (view->n_alarms > shown)
+		fprintf(out, "The latest %u of %" PRIu64 " alarms:\n\n", shown, view->n_alarms);
+	while (shown--)
+		if (get_alarm(view, shown)->text)
+			fputs(get_alarm(view, shown)->text, out);
+	fflush(out);
+}
+
+struct live_view *live_view_close(struct live_view *view)
+{
+	if (view) {
+		live_view_suspend(view);
+		for (size_t i = 0; i < ALARMS_MAX; i++) {
+			free(view->alarms[i].headline);
+			free(view->alarms[i].text);
+		}
+		free(view);
+	}
+	return NULL;
+}
+
+struct live_ring *live_view_ring(struct live_view *view)
+{
+	return &view->ring;
+}
+
+void live_view_alarm(struct live_view *view, const char *headline, const char *text)
+{
+	struct shown_alarm *alarm = &view->alarms[view->n_alarms++ % ALARMS_MAX];
+	uint64_t last = view->ring.n ? view->ring.n - 1 : 0;
+
+	free(alarm->headline);
+	free(alarm->text);
+	alarm->headline = strdup(headline);
+	alarm->text = strdup(text);
+	alarm->at = view->ring.n;
+	alarm->foreign = view->ring.calls[last & (LIVE_VIEW_CALLS - 1)].flags & VERDICT_ALARM_FOREIGN;
+	alarm->time = time(NULL);
+	/* The alarm that someone looks at stays the one they look at. */
+	if (view->reading || view->chosen)
+		view->chosen = MIN(view->chosen + 1, ALARMS_MAX - 1);
+}
+
+void live_view_gap(struct live_view *view)
+{
+	view->gaps[view->n_gaps++ % GAPS_MAX] = view->ring.n;
+}
+
+static enum live_view_key command_key(struct live_view *view, char key)
+{
+	switch (key) {
+	case 'q':
+		if (!view->reading)
+			return LIVE_VIEW_QUIT;
+		view->reading = false;
+		return LIVE_VIEW_REDRAW;
+	case '+':
+	case '=':
+		view->zoom = MAX(view->zoom / 2, ZOOM_MIN);
+		return LIVE_VIEW_REDRAW;
+	case '-':
+		view->zoom = MIN(view->zoom * 2, LIVE_VIEW_CALLS);
+		return LIVE_VIEW_REDRAW;
+	case 'k':
+		if (view->reading)
+			view->scroll -= view->scroll > 0;
+		else
+			view->chosen -= view->chosen > 0;
+		return LIVE_VIEW_REDRAW;
+	case 'j':
+		if (view->reading)
+			view->scroll++;
+		else if (view->chosen + 1 < alarms_shown(view))
+			view->chosen++;
+		return LIVE_VIEW_REDRAW;
+	case '\n':
+	case '\r':
+		view->reading = !view->reading && view->n_alarms;
+		view->scroll = 0;
+		return LIVE_VIEW_REDRAW;
+	default:
+		return LIVE_VIEW_NOTHING;
+	}
+}
+
+/* Arrow keys come as ESC [ A or ESC O A; a lone ESC leaves the alarm. */
+static enum live_view_key escape_key(struct live_view *view, char key)
+{
+	if (view->n_escape == 1 && (key == '[' || key == 'O')) {
+		view->n_escape = 2;
+		return LIVE_VIEW_NOTHING;
+	}
+	if (view->n_escape == 2 && key >= '0' && key <= ';') /* parameters of keys that mean nothing here */
+		return LIVE_VIEW_NOTHING;
+	view->n_escape = 0;
+	return key == 'A' ? command_key(view, 'k') : key == 'B' ? command_key(view, 'j') : LIVE_VIEW_NOTHING;
+}
+
+enum live_view_key live_view_input(struct live_view *view)
+{
+	enum live_view_key result = LIVE_VIEW_NOTHING;
+	char keys[64];
+	ssize_t n = read(STDIN_FILENO, keys, sizeof(keys));
+
+	if (n < 0)
+		return errno == EINTR || errno == EAGAIN ? LIVE_VIEW_NOTHING : LIVE_VIEW_QUIT;
+	for (ssize_t i = 0; i < n; i++) {
+		enum live_view_key key;
+
+		if (keys[i] == '\033') {
+			view->n_escape = 1;
+			continue;
+		}
+		key = view->n_escape ? escape_key(view, keys[i]) : command_key(view, keys[i]);
+		result = MAX(result, key);
+	}
+	if (view->n_escape == 1) { /* nothing came behind it: the key itself */
+		view->n_escape = 0;
+		view->reading = false;
+		result = MAX(result, LIVE_VIEW_REDRAW);
+	}
+	return result;
+}
+
+static double seconds_between(const struct timespec *from, const struct timespec *to)
+{
+	return (double)(to->tv_sec - from->tv_sec) + (double)(to->tv_nsec - from->tv_nsec) / 1e9;
+}
+
+/* Ends every line so that nothing of the former picture is left behind it. */
+static void put_lines(const char *text, unsigned skip, unsigned rows, FILE *out)
+{
+	while (*text) {
+		size_t n = strcspn(text, "\n");
+
+		if (skip) {
+			skip--;
+		} else if (rows) {
+			fprintf(out, "%.*s\033[0m\033[K\r\n", (int)n, text);
+			rows--;
+		}
+		text += n + (text[n] == '\n');
+	}
+}
+
+static void grouped(uint64_t value, char buffer[32])
+{
+	char digits[24];
+	size_t n = (size_t)snprintf(digits, sizeof(digits), "%" PRIu64, value), at = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (i && (n - i) % 3 == 0)
+			buffer[at++] = ' ';
+		buffer[at++] = digits[i];
+	}
+	buffer[at] = '\0';
+}
+
+static const char *paint(const struct live_view *view, const char *code)
+{
+	return view->terminal.color ? code : "";
+}
+
+static void put_header(const struct live_view *view, const struct live_view_numbers *numbers, FILE *out)
+{
+	char title[512], profile[512], clock[32] = "";
+	struct timespec now;
+	struct tm tm;
+	time_t wall = time(NULL);
+	unsigned long seconds;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	seconds = (unsigned long)seconds_between(&view->started, &now);
+	if (localtime_r(&wall, &tm))
+		strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
+	fprintf(out, "%sImSafe%s  %s  %sprofile %s%s   %s   %s %lu:%02lu:%02lu\033[K\r\n", paint(view, "\033[1m"),
+		paint(view, "\033[0m"), escape_text(title, sizeof(title), view->config.title), paint(view, "\033[2m"),
+		escape_text(profile, sizeof(profile), view->config.profile), paint(view, "\033[0m"), clock,
+		numbers->ended ? "ended after" : "for", seconds / 3600, seconds / 60 % 60, seconds % 60);
+}
+
+static void put_state(const struct live_view *view, FILE *out)
+{
+	const struct live_ring *ring = &view->ring;
+	uint64_t n = MIN(MIN(ring->n, LIVE_VIEW_CALLS), view->zoom);
+	struct live_call last = { 0 };
+	unsigned worst = 0;
+	bool below;
+
+	if (!ring->n) {
+		fprintf(out, "%swaiting for the first call%s\033[K\r\n", paint(view, "\033[2m"), paint(view, "\033[0m"));
+		return;
+	}
+	for (uint64_t i = ring->n - n; i < ring->n; i++)
+		worst = MAX(worst, ring->calls[i & (LIVE_VIEW_CALLS - 1)].mean);
+	last = ring->calls[(ring->n - 1) & (LIVE_VIEW_CALLS - 1)];
+	below = last.flags & VERDICT_BELOW;
+	fprintf(out, "%s %s %s  mean %s%.1f %%%s   threshold %.1f %%   lowest in view %s%.1f %%%s\033[K\r\n",
+		paint(view, below ? "\033[1;37;41m" : "\033[1;37;42m"), below ? "UNUSUAL" : "NORMAL", paint(view, "\033[0m"),
+		paint(view, below ? "\033[1;31m" : "\033[1m"), score_normality(last.mean) / 100.0, paint(view, "\033[0m"),
+		view->config.threshold, paint(view, score_normality(worst) / 100.0 < view->config.threshold ? "\033[31m" : ""),
+		score_normality(worst) / 100.0, paint(view, "\033[0m"));
+}
+
+static void put_numbers(struct live_view *view, const struct live_view_numbers *numbers, FILE *out)
+{
+	const struct monitor_stats *stats = &numbers->stats;
+	char calls[32], rate[32], lost[32];
+	struct timespec now;
+	double seconds;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	seconds = seconds_between(&view->rated, &now);
+	if (seconds >= 1) {
+		view->rate = (double)(stats->calls - view->rated_calls) / seconds;
+		view->rated = now;
+		view->rated_calls = stats->calls;
+	}
+	grouped(stats->calls, calls);
+	grouped((uint64_t)view->rate, rate);
+	grouped(stats->lost, lost);
+	fprintf(out, "%s calls   %s calls/s   %zu thread%s   ", calls, rate, stats->threads, stats->threads == 1 ? "" : "s");
+	if (stats->gaps)
+		fprintf(out, "%s%" PRIu64 " gap%s, %s calls lost%s", paint(view, "\033[33m"), stats->gaps, stats->gaps == 1 ? "" : "s",
+			lost, paint(view, "\033[0m"));
+	else
+		fprintf(out, "no gaps");
+	if (stats->foreign)
+		fprintf(out, "   %s%" PRIu64 " foreign%s", paint(view, "\033[31m"), stats->foreign, paint(view, "\033[0m"));
+	fprintf(out, "\033[K\r\n");
+}
+
+static void put_graph(struct live_view *view, unsigned rows, FILE *out)
+{
+	uint64_t n = MIN(MIN(view->ring.n, LIVE_VIEW_CALLS), view->zoom), first = view->ring.n - n;
+	struct chart_series series = { .points = view->points, .n = n, .warn_below = view->config.threshold };
+	struct chart_line line = { .at = view->config.threshold, .color = CHART_RED };
+	struct chart_marker markers[ALARMS_MAX + GAPS_MAX];
+	struct chart chart = {
+		.x = { .label = "calls", .min = -(double)view->zoom, .max = 0 }, .y = { .unit = "%", .min = 0, .max = 100 },
+		.series = &series, .n_series = 1, .lines = &line, .n_lines = 1, .markers = markers,
+	};
+	struct chart_terminal terminal = view->terminal;
+	_cleanup_free_ char *text = NULL;
+	size_t size = 0;
+	FILE *memory;
+
+	for (uint64_t i = 0; i < n; i++)
+		view->points[i] = (struct chart_point){ (double)i + 1 - (double)n,
+			score_normality(view->ring.calls[(first + i) & (LIVE_VIEW_CALLS - 1)].mean) / 100.0 };
+	for (unsigned i = 0; i < alarms_shown(view); i++)
+		if (get_alarm(view, i)->at > first)
+			markers[chart.n_markers++] = (struct chart_marker){
+				.kind = get_alarm(view, i)->foreign ? CHART_MARK_FOREIGN : CHART_MARK_ALARM,
+				.x = (double)get_alarm(view, i)->at - (double)view->ring.n };
+	for (uint64_t i = 0; i < MIN(view->n_gaps, GAPS_MAX); i++)
+		if (view->gaps[i] > first)
+			markers[chart.n_markers++] = (struct chart_marker){ .kind = CHART_MARK_GAP,
+				.x = (double)view->gaps[i] - (double)view->ring.n };
+	terminal.height = rows;
+	memory = open_memstream(&text, &size);
+	if (!memory)
+		return;
+	chart_draw_terminal(&chart, &terminal, memory);
+	fclose(memory);
+	put_lines(text, 0, rows, out);
+}
+
+/* A piece of text that fits in the columns; colours are not in it. */
+static void put_cut(const char *text, unsigned columns, FILE *out)
+{
+	while (*text && columns) {
+		fputc(*text++, out);
+		while ((*text & 0xc0) == 0x80)
+			fputc(*text++, out);
+		columns--;
+	}
+}
+
+static void put_alarms(const struct live_view *view, unsigned rows, FILE *out)
+{
+	unsigned shown = alarms_shown(view), list = rows - 1, first;
+
+	if (!view->n_alarms)
+		fprintf(out, "%sno alarms%s\033[K\r\n", paint(view, "\033[32m"), paint(view, "\033[0m"));
+	else
+		fprintf(out, "%s%" PRIu64 " alarm%s%s\033[K\r\n", paint(view, "\033[1;31m"), view->n_alarms, view->n_alarms == 1 ? "" : "s",
+			paint(view, "\033[0m"));
+	first = view->chosen >= list ? view->chosen - list + 1 : 0;
+	for (unsigned i = first; i < first + list; i++) {
+		char clock[16] = "";
+		struct tm tm;
+
+		if (i < shown && get_alarm(view, i)->headline) {
+			const struct shown_alarm *alarm = get_alarm(view, i);
+
+			if (localtime_r(&alarm->time, &tm))
+				strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
+			fprintf(out, "%s%s %s  ", i == view->chosen ? paint(view, "\033[7m") : "",
+				i == view->chosen ? (view->terminal.utf8 ? "▸" : ">") : " ", clock);
+			put_cut(alarm->headline, view->terminal.width > 14 ? view->terminal.width - 14 : 8, out);
+			fputs(paint(view, "\033[0m"), out);
+		}
+		fputs("\033[K\r\n", out);
+	}
+}
+
+static void put_keys(const struct live_view *view, const struct live_view_numbers *numbers, FILE *out)
+{
+	fprintf(out, "%s", paint(view, "\033[2m"));
+	if (view->reading)
+		fprintf(out, "Enter back   %s scroll   q back", view->terminal.utf8 ? "↑↓" : "j k");
+	else
+		fprintf(out, "q quit   + - zoom%s%s%s", view->n_alarms ? "   " : "",
+			view->n_alarms ? (view->terminal.utf8 ? "↑↓" : "j k") : "", view->n_alarms ? " choose   Enter explain" : "");
+	fprintf(out, "%s", paint(view, "\033[0m"));
+	if (numbers->note)
+		fprintf(out, "   %s%s%s", paint(view, "\033[33m"), numbers->note, paint(view, "\033[0m"));
+	fputs("\033[K\033[J", out);
+}
+
+static void put_reading(struct live_view *view, unsigned rows, FILE *out)
+{
+	const char *text = get_alarm(view, view->chosen)->text;
+	unsigned lines = 0;
+
+	for (const char *c = text ? text : ""; *c; c++)
+		lines += *c == '\n';
+	view->scroll = MIN(view->scroll, lines > rows ? lines - rows : 0);
+	put_lines(text ? text : "", view->scroll, rows, out);
+	for (unsigned i = lines - MIN(lines, view->scroll); i < rows; i++)
+		fputs("\033[K\r\n", out);
+}
+
+void live_view_draw(struct live_view *view, const struct live_view_numbers *numbers)
+{
+	_cleanup_free_ char *picture = NULL;
+	unsigned rows, list;
+	size_t size = 0;
+	FILE *out;
+
+	if (!view->raw)
+		return;
+	chart_terminal_init(&view->terminal, stdout);
+	rows = view->terminal.height;
+	out = open_memstream(&picture, &size);
+	if (!out)
+		return;
+	fputs("\033[H", out);
+	if (view->reading) {
+		put_reading(view, rows > 2 ? rows - 1 : 1, out);
+	} else {
+		put_header(view, numbers, out);
+		put_state(view, out);
+		put_numbers(view, numbers, out);
+		/* The list of alarms gets a third of what is left; the graph the rest, if it is worth drawing. */
+		list = rows > 16 ? MIN(MAX((rows - 4) / 3, 3U), MAX(alarms_shown(view) + 1, 3U)) : rows > 12 ? 3 : 2;
+		if (rows > 4 + list + 7)
+			put_graph(view, rows - 4 - list, out);
+		put_alarms(view, list, out);
+	}
+	put_keys(view, numbers, out);
+	fclose(out);
+	/* One write a picture, so that a slow line never shows half of one. */
+	fwrite(picture, 1, size, stdout);
+	fflush(stdout);
+}

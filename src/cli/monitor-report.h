@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Where the monitor's findings go: the log, the terminal (plain or live), JSON, the user's command, a response. Live and
+ * replayed streams come through here alike.
+ */
+#ifndef IMSAFE_CLI_MONITOR_REPORT_H
+#define IMSAFE_CLI_MONITOR_REPORT_H
+
+#include <stdbool.h>
+
+#include "alarm/explain.h"
+#include "alarm/hook.h"
+#include "alarm/log.h"
+#include "alarm/monitor.h"
+#include "alarm/output.h"
+#include "alarm/respond.h"
+#include "cli/live-view.h"
+
+struct monitor_report_config {
+	const char *profile_path, *trace_path, *log_path, *command; /* NULL: none */
+	const struct image *image;
+	const struct policy *policy;
+	const struct profile_info *profile;
+	enum response response;
+	bool dry_run, json, quiet, brief;
+	bool live;   /* processes can be looked up in /proc */
+	bool view;   /* live view, if this is a terminal */
+	const char *title; /* of the view */
+};
+
+struct monitor_report {
+	struct monitor_report_config config;
+	const struct modules *modules; /* set by the owner when the source is open; may be NULL */
+	struct monitor *monitor;
+	struct log_writer *log;
+	struct hook hook;
+	struct live_view *view;
+	struct live_ring *ring;
+	struct output_style style;
+	uint64_t alarms;
+	bool trouble; /* something failed that was told already: exit status 2 */
+};
+
+/* 0 or -errno with err filled; monitor_report_done() in either case. */
+int monitor_report_init(struct monitor_report *report, const struct monitor_report_config *config, struct errmsg *err);
+void monitor_report_done(struct monitor_report *report);
+
+/* Between batches, about ten times a second: what is buffered goes out, the view is drawn, commands are reaped. */
+void monitor_report_tick(struct monitor_report *report, bool ended);
+
+/* The end: leaves the view, waits for the command, prints the summary. reason: NULL or why it ended early. */
+void monitor_report_finish(struct monitor_report *report, const char *reason);
+
+/* Prints a message on stderr, unless the view has the screen (then it is shown there at the end). */
+void monitor_report_message(struct monitor_report *report, const struct errmsg *err);
+
+#endif

@@ -1,0 +1,535 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* imsafe monitor: a live source or a trace against a profile. */
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+
+#include "cli/monitor-report.h"
+#include "cli/verbs.h"
+#include "model/calibrate.h"
+#include "model/freeze.h"
+#include "sensor/sensor.h"
+
+#define PROGRAM "imsafe monitor"
+#define TICK    100 /* ms between two pictures, and between two writes of the log */
+
+struct monitor_config {
+	struct option_list pids, exes, units;
+	const char *sensor, *log, *command, *respond, *foreign;
+	unsigned min_calls;
+	unsigned means[MEAN_WINDOWS];
+	double threshold; /* percent; 0 = auto */
+	bool threshold_given, threshold_auto;
+	double rate;
+	bool rate_given, per_day;
+	enum score_reading reading;
+	bool json, quiet, brief, plain, dry_run, no_fork, no_exec, follow;
+	char *const *argv; /* the command to start */
+};
+
+static int parse_threshold(void *data, const char *value, struct errmsg *err)
+{
+	struct monitor_config *config = data;
+
+	config->threshold_auto = !strcmp(value, "auto");
+	config->threshold_given = !config->threshold_auto;
+	if (!config->threshold_auto && parse_double(value, 0.01, 99.99, &config->threshold) < 0)
+		return errmsg_set(err, -EINVAL, NULL, 0, "--threshold takes a percentage between 0 and 100, or 'auto', not '%s'", value);
+	return 0;
+}
+
+/* "1%" of sessions, "2/day", "1/week". */
+static int parse_rate(void *data, const char *value, struct errmsg *err)
+{
+	struct monitor_config *config = data;
+	char number[32];
+	size_t n = strcspn(value, "%/");
+	const char *unit = value + n;
+	double per = !strcmp(unit, "%") ? 100 : !strcmp(unit, "/day") ? 1 : !strcmp(unit, "/week") ? 7 : 0;
+
+	snprintf(number, sizeof(number), "%.*s", (int)n, value);
+	if (!per || n >= sizeof(number) || parse_double(number, 0, 1e6, &config->rate) < 0 || config->rate <= 0 ||
+	    (*unit == '%' && config->rate >= 100))
+		return errmsg_set(err, -EINVAL, NULL, 0, "--rate takes a share of sessions or alarms in a time, like 1%%, 2/day, 1/week, "
+				  "not '%s'", value);
+	config->rate /= per;
+	config->per_day = *unit == '/';
+	config->rate_given = true;
+	return 0;
+}
+
+static int parse_means(void *data, const char *value, struct errmsg *err)
+{
+	struct monitor_config *config = data;
+	unsigned n = 0;
+
+	memset(config->means, 0, sizeof(config->means));
+	for (const char *at = value; n < MEAN_WINDOWS; at++) {
+		size_t length = strcspn(at, ",");
+		unsigned long long mean;
+		char number[16];
+
+		snprintf(number, sizeof(number), "%.*s", (int)length, at);
+		if (length >= sizeof(number) || parse_uint(number, 1, MEAN_MAX, &mean) < 0)
+			break;
+		config->means[n++] = (unsigned)mean;
+		at += length;
+		if (!*at)
+			return 0;
+	}
+	return errmsg_set(err, -EINVAL, NULL, 0, "--mean takes one to %d lengths from 1 to %d, like 32 or 16,64,256, not '%s'",
+			  MEAN_WINDOWS, MEAN_MAX, value);
+}
+
+static int parse_detector(void *data, const char *value, struct errmsg *err)
+{
+	struct monitor_config *config = data;
+
+	if (strcmp(value, "predictor") && strcmp(value, "sequences"))
+		return errmsg_set(err, -EINVAL, NULL, 0, "there is no detector '%s'; there is predictor, sequences", value);
+	config->reading = !strcmp(value, "sequences") ? READING_SEQUENCES : READING_PREDICTOR;
+	return 0;
+}
+
+static const struct option_spec options[] = {
+	OPTION_LIST('p', "pid", "PID", struct monitor_config, pids, "a running process; may be given several times"),
+	OPTION_LIST('x', "exe", "FILE", struct monitor_config, exes, "every process that runs FILE, also ones not yet started"),
+	OPTION_LIST('u', "unit", "UNIT", struct monitor_config, units, "every process of a systemd unit"),
+	OPTION_STRING(0, "sensor", "NAME", struct monitor_config, sensor, "ebpf, ptrace, or auto: the best that works here (default)"),
+	OPTION_CALL('t', "threshold", "PERCENT", parse_threshold,
+		    "alarm when the mean normality falls below; 'auto' (default): from the profile's training"),
+	OPTION_CALL('r', "rate", "RATE", parse_rate, "false alarms that 'auto' aims at: 1% of sessions (default), 2/day, 1/week"),
+	OPTION_CALL('m', "mean", "N[,N[,N]]", parse_means, "calls of a thread that the mean is taken over (32)"),
+	OPTION_UINT(0, "min-calls", "N", struct monitor_config, min_calls, 1, 65535, "judge no thread before so many calls"),
+	OPTION_CALL(0, "detector", "NAME", parse_detector, "predictor (default), or sequences: learned sequence or not"),
+	OPTION_STRING(0, "foreign", "on|off", struct monitor_config, foreign,
+		      "fast buffer overflow detection: alarm at the first call from a stack, heap, ... (on)"),
+	OPTION_STRING('l', "log", "FILE", struct monitor_config, log, "write the normality after each call, for 'imsafe plot'"),
+	OPTION_STRING('e', "exec", "COMMAND", struct monitor_config, command,
+		      "run COMMAND on an alarm: $IMSAFE_HEADLINE, $IMSAFE_PID ..., JSON on its standard input"),
+	OPTION_STRING(0, "respond", "HOW", struct monitor_config, respond, "stop (freeze) or kill the process on an alarm; off by default"),
+	OPTION_FLAG(0, "dry-run", struct monitor_config, dry_run, "say what --respond would have done"),
+	OPTION_FLAG(0, "no-follow-fork", struct monitor_config, no_fork, "leave child processes alone"),
+	OPTION_FLAG(0, "no-follow-exec", struct monitor_config, no_exec, "let go of a process that runs another program"),
+	OPTION_FLAG(0, "json", struct monitor_config, json, "one JSON object a line: each alarm, then a summary"),
+	OPTION_FLAG(0, "brief", struct monitor_config, brief, "one line an alarm"),
+	OPTION_FLAG(0, "plain", struct monitor_config, plain, "plain lines instead of the live view"),
+	OPTION_FLAG('q', "quiet", struct monitor_config, quiet, "print nothing but errors: the exit status tells"),
+	OPTION_FLAG('f', NULL, struct monitor_config, follow, NULL),
+	OPTION_FLAG('F', NULL, struct monitor_config, follow, NULL),
+	OPTION_END
+};
+
+static int verb_monitor_run(int argc, char **argv);
+
+const struct verb verb_monitor = {
+	.name = "monitor",
+	.summary = "watch a live source or a trace against a profile",
+	.synopsis = "[OPTIONS] PROFILE TRACE | [OPTIONS] PROFILE {-p PID | -x FILE | -u UNIT} ... | [OPTIONS] PROFILE -- COMMAND ...",
+	.description = "Scores every system call by how well the profile foresaw it, and raises an alarm when the running mean of a\n"
+		       "thread's normality falls below the threshold, or at once at a call from memory that should make none.\n"
+		       "TRACE is a trace file of any known format, or '-' for standard input. On a terminal, live sources get\n"
+		       "a live view. Exit status: 0 no alarm, 1 alarm, 2 error.\n\n"
+		       "Responses cannot prevent the call that raised the alarm: it is under way when the signal is sent.",
+	.examples = "  imsafe monitor ftpd.db session.trace             judge a recording\n"
+		    "  imsafe monitor ftpd.db -p 909 --log ftpd.log     watch a process, keep a log to plot\n"
+		    "  imsafe monitor --exec 'mail -s \"$IMSAFE_HEADLINE\" root' nginx.db -x /usr/sbin/nginx\n"
+		    "  imsafe monitor -q app.db -- ./app --self-test    in a script: fails if it behaves differently\n",
+	.options = options,
+	.run = verb_monitor_run,
+};
+
+/* What the profile became. */
+struct judge {
+	struct profile *profile;
+	struct image image;
+	struct policy policy;
+	char threshold[64], promise[512]; /* in words: what it is, and what it rests on */
+};
+
+static void judge_done(struct judge *judge)
+{
+	image_free(&judge->image);
+	profile_close(judge->profile);
+}
+
+static int auto_policy(struct judge *judge, const struct monitor_config *config, struct errmsg *err)
+{
+	struct calibrate_config request = {
+		.rate = config->rate_given ? config->rate : RATE_DEFAULT, .per_day = config->per_day, .reading = config->reading,
+	};
+	struct calibration calibration = { 0 };
+	struct errmsg why = { 0 };
+	double automatic;
+	bool insist = config->threshold_auto || config->rate_given;
+	int r;
+
+	memcpy(request.means, config->means, sizeof(request.means));
+	r = calibrate(judge->profile, &request, &calibration, &why);
+	if (r == -ENOMEM || (r < 0 && insist)) {
+		*err = why;
+		return r;
+	}
+	automatic = score_normality(calibration.policy.window[0].limit) / 100.0;
+	if (r < 0 || (calibration.thin && !insist)) {
+		policy_set(&judge->policy, THRESHOLD_DEFAULT, config->means, config->reading);
+		snprintf(judge->threshold, sizeof(judge->threshold), "%.0f %%, a default that promises nothing", THRESHOLD_DEFAULT);
+		if (r < 0)
+			snprintf(judge->promise, sizeof(judge->promise), "%.480s", why.text);
+		else
+			snprintf(judge->promise, sizeof(judge->promise), "%s; --threshold auto would take %.1f %%", calibration.text, automatic);
+		return 0;
+	}
+	judge->policy = calibration.policy;
+	snprintf(judge->threshold, sizeof(judge->threshold), "%.1f %%, from the training", automatic);
+	snprintf(judge->promise, sizeof(judge->promise), "%s", calibration.text);
+	return 0;
+}
+
+static int make_policy(struct judge *judge, const struct monitor_config *config, struct errmsg *err)
+{
+	int r = 0;
+
+	if (config->threshold_given) {
+		policy_set(&judge->policy, config->threshold, config->means, config->reading);
+		snprintf(judge->threshold, sizeof(judge->threshold), "%g %%, as asked", config->threshold);
+	} else {
+		r = auto_policy(judge, config, err);
+	}
+	if (r < 0)
+		return r;
+	if (config->min_calls)
+		judge->policy.min_calls = (uint16_t)config->min_calls;
+	judge->policy.foreign = !config->foreign || !strcmp(config->foreign, "on");
+	policy_arm(&judge->policy, judge->image.header, 0);
+	return 0;
+}
+
+static int load_judge(struct judge *judge, const char *path, const struct monitor_config *config, struct errmsg *err)
+{
+	struct counts counts = { 0 };
+	int r = profile_open(path, PROFILE_READ, NULL, &judge->profile, err);
+
+	if (r < 0)
+		return r;
+	r = profile_counts(judge->profile, 0, &counts, err);
+	if (!r && !counts.calls)
+		r = errmsg_set(err, -ENODATA, path, 0, "the profile is empty: nothing was learned yet ('imsafe learn')");
+	if (!r)
+		r = freeze(&counts, profile_info(judge->profile)->arch, &judge->image, err);
+	counts_done(&counts);
+	return r < 0 ? r : make_policy(judge, config, err);
+}
+
+/* The targets that the command line names. */
+struct source {
+	struct target targets[OPTION_LIST_MAX];
+	size_t n;
+	struct sensor *sensor;
+	bool live, started;
+	const char *trace; /* path, NULL if live */
+	char title[600];
+};
+
+static int add_target(struct source *source, const struct target *target, struct errmsg *err)
+{
+	if (source->n == OPTION_LIST_MAX)
+		return errmsg_set(err, -EINVAL, NULL, 0, "at most %d processes, files and units", OPTION_LIST_MAX);
+	source->targets[source->n++] = *target;
+	return 0;
+}
+
+static int make_targets(struct source *source, const struct monitor_config *config, const char *trace, struct errmsg *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < config->pids.n && !r; i++) {
+		unsigned long long pid;
+
+		if (parse_uint(config->pids.values[i], 1, 1 << 22, &pid) < 0)
+			return errmsg_set(err, -EINVAL, NULL, 0, "-p takes the number of a process, not '%s'", config->pids.values[i]);
+		r = add_target(source, &(struct target){ .kind = TARGET_PID, .pid = (pid_t)pid }, err);
+	}
+	for (size_t i = 0; i < config->exes.n && !r; i++)
+		r = add_target(source, &(struct target){ .kind = TARGET_EXE, .name = config->exes.values[i] }, err);
+	for (size_t i = 0; i < config->units.n && !r; i++)
+		r = add_target(source, &(struct target){ .kind = TARGET_UNIT, .name = config->units.values[i] }, err);
+	if (config->argv && !r)
+		r = add_target(source, &(struct target){ .kind = TARGET_COMMAND, .argv = config->argv }, err);
+	source->live = source->n > 0;
+	if (r < 0)
+		return r;
+	if (trace && source->live)
+		return errmsg_set(err, -EINVAL, NULL, 0, "either a trace file or a live source, not both");
+	if (!trace && !source->live)
+		return errmsg_set(err, -EINVAL, NULL, 0, "what to watch? a trace file, -p PID, -x FILE, -u UNIT or -- COMMAND");
+	source->trace = trace;
+	return trace ? add_target(source, &(struct target){ .kind = TARGET_FILE, .name = trace }, err) : 0;
+}
+
+static void make_title(struct source *source, const struct monitor_config *config)
+{
+	const char *sensor = source->sensor->info.name;
+
+	if (source->trace)
+		snprintf(source->title, sizeof(source->title), "%s", strcmp(source->trace, "-") ? source->trace : "standard input");
+	else if (config->pids.n)
+		snprintf(source->title, sizeof(source->title), "PID %s%s (%s)", config->pids.values[0], source->n > 1 ? " and others" : "",
+			 sensor);
+	else
+		snprintf(source->title, sizeof(source->title), "%s%s (%s)",
+			 config->exes.n ? config->exes.values[0] : config->units.n ? config->units.values[0] : config->argv[0],
+			 source->n > 1 ? " and others" : "", sensor);
+}
+
+static int open_source(struct source *source, const struct monitor_config *config, struct errmsg *err)
+{
+	struct sensor_config sensor = {
+		.targets = source->targets, .n_targets = source->n, .follow_fork = !config->no_fork, .follow_exec = !config->no_exec,
+		.origins = !config->foreign || !strcmp(config->foreign, "on"), .sites = true,
+	};
+	const char *name = config->sensor;
+	int r;
+
+	if (source->trace && name && strcmp(name, "auto") && strcmp(name, "replay"))
+		return errmsg_set(err, -EINVAL, NULL, 0, "a trace file has its own sensor (replay): leave --sensor out");
+	r = sensor_open(source->trace ? "replay" : name, &sensor, &source->sensor, err);
+	if (r < 0)
+		return r;
+	make_title(source, config);
+	return 0;
+}
+
+/* A profile refuses a trace of another architecture: its numbers are other calls. */
+static int check_arch(const struct source *source, const struct judge *judge, struct errmsg *err)
+{
+	enum syscall_arch theirs = source->sensor->info.arch, ours = judge->image.header->arch;
+
+	if (theirs == ARCH_UNKNOWN || ours == ARCH_UNKNOWN || theirs == ours)
+		return 0;
+	return errmsg_set(err, -EPROTOTYPE, source->trace, 0, "the calls are %s, the profile is %s", arch_name(theirs), arch_name(ours));
+}
+
+struct run {
+	const struct monitor_config *config;
+	struct judge judge;
+	struct source source;
+	struct monitor_report report;
+	struct errmsg *err;
+	int signals;
+	bool quit;
+	const char *reason;
+};
+
+static int take_events(void *data, const struct event *events, size_t n)
+{
+	struct run *run = data;
+
+	if (!run->source.started) {
+		int r = check_arch(&run->source, &run->judge, run->err);
+
+		if (r < 0)
+			return r;
+		run->source.started = true;
+	}
+	if (monitor_add(run->report.monitor, events, n) < 0)
+		return errmsg_errno(run->err, -ENOMEM, NULL, "cannot go on");
+	return 0;
+}
+
+static void take_signal(struct run *run)
+{
+	struct signalfd_siginfo info;
+
+	if (read(run->signals, &info, sizeof(info)) != sizeof(info))
+		return;
+	switch (info.ssi_signo) {
+	case SIGTSTP:
+		if (run->report.view)
+			live_view_suspend(run->report.view);
+		raise(SIGSTOP);
+		if (run->report.view)
+			live_view_resume(run->report.view);
+		break;
+	case SIGWINCH:
+		break;
+	default:
+		run->quit = true;
+		run->reason = info.ssi_signo == SIGINT ? "interrupted" : "ended by a signal";
+		break;
+	}
+}
+
+static int block_signals(struct errmsg *err)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGQUIT);
+	sigaddset(&set, SIGTSTP);
+	sigaddset(&set, SIGWINCH);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd < 0 ? errmsg_errno(err, -errno, NULL, "cannot watch for signals") : fd;
+}
+
+static long milliseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Waits for signals, keys and, unless the source is always ready, for it. */
+static void wait_for_work(struct run *run, int source_fd, int timeout)
+{
+	struct pollfd fds[] = {
+		{ .fd = run->signals, .events = POLLIN },
+		{ .fd = source_fd, .events = POLLIN },
+		{ .fd = run->report.view ? STDIN_FILENO : -1, .events = POLLIN },
+		{ .fd = run->report.hook.pidfd, .events = POLLIN },
+	};
+
+	if (poll(fds, ARRAY_SIZE(fds), timeout) <= 0)
+		return;
+	if (fds[0].revents)
+		take_signal(run);
+	if (fds[2].revents && run->report.view && live_view_input(run->report.view) == LIVE_VIEW_QUIT)
+		run->quit = true;
+}
+
+/* Events until the source ends, someone quits, or something fails. One loop for files and live sources. */
+static int monitor_source(struct run *run)
+{
+	struct sensor *sensor = run->source.sensor;
+	long ticked = 0;
+	bool ended = false;
+	int r = 1;
+
+	while (!run->quit && !(ended && !run->report.view)) {
+		int fd = ended ? -1 : sensor->ops->fd(sensor);
+		bool ready = !ended && fd < 0;
+		long now = milliseconds();
+
+		if (now - ticked >= TICK) {
+			monitor_report_tick(&run->report, ended);
+			ticked = now;
+		}
+		wait_for_work(run, fd, ready ? 0 : TICK);
+		if (run->quit || ended)
+			continue;
+		r = sensor->ops->dispatch(sensor, take_events, run, run->err);
+		if (r < 0)
+			return r;
+		ended = !r;
+	}
+	return 0;
+}
+
+static void print_start(const struct run *run, const char *profile)
+{
+	const struct policy *policy = &run->judge.policy;
+	char path[1024], title[1200];
+
+	fprintf(stderr, "Watching %s against %s (%" PRIu64 " calls learned, sequence length %u).\n",
+		escape_text(title, sizeof(title), run->source.title), escape_text(path, sizeof(path), profile),
+		(uint64_t)run->judge.image.header->calls, run->judge.image.header->length);
+	fprintf(stderr, "Threshold for the mean of %u calls: %s.%s\n", policy->window[0].length, run->judge.threshold,
+		policy->foreign ? "" : " Foreign calls are not looked at.");
+	if (*run->judge.promise)
+		fprintf(stderr, "  %s\n", run->judge.promise);
+}
+
+static int check_config(const struct monitor_config *config, const struct source *source, enum response *ret_response,
+			struct errmsg *err)
+{
+	int response = response_by_name(config->respond ? config->respond : "none");
+
+	if (response < 0)
+		return errmsg_set(err, -EINVAL, NULL, 0, "there is no response '%s'; there is none, stop, kill", config->respond);
+	if (response && !source->live)
+		return errmsg_set(err, -EINVAL, NULL, 0, "--respond needs a live source: the processes of a trace are gone");
+	if (config->foreign && strcmp(config->foreign, "on") && strcmp(config->foreign, "off"))
+		return errmsg_set(err, -EINVAL, NULL, 0, "--foreign takes on or off, not '%s'", config->foreign);
+	if (config->log && !strcmp(config->log, "-") && config->json)
+		return errmsg_set(err, -EINVAL, NULL, 0, "--log - and --json would both write to standard output");
+	if (config->threshold_given && config->rate_given)
+		return errmsg_set(err, -EINVAL, NULL, 0, "--rate chooses the threshold: give one of --rate and --threshold");
+	*ret_response = (enum response)response;
+	return 0;
+}
+
+static int run_monitor(struct run *run, const char *profile, const char *trace)
+{
+	const struct monitor_config *config = run->config;
+	struct monitor_report_config report = {
+		.profile_path = profile, .trace_path = trace, .log_path = config->log, .command = config->command,
+		.image = &run->judge.image, .policy = &run->judge.policy, .dry_run = config->dry_run, .json = config->json,
+		.quiet = config->quiet || (config->log && !strcmp(config->log, "-")), .brief = config->brief, .title = run->source.title,
+	};
+	int r = make_targets(&run->source, config, trace, run->err);
+
+	if (!r)
+		r = check_config(config, &run->source, &report.response, run->err);
+	if (!r)
+		r = load_judge(&run->judge, profile, config, run->err);
+	if (r < 0)
+		return r;
+	report.profile = profile_info(run->judge.profile);
+	report.live = run->source.live;
+	/* A command that we start shares the terminal; a live view would write over what it says. */
+	report.view = run->source.live && !config->argv && !config->json && !config->quiet && !config->plain && live_view_possible();
+	run->signals = block_signals(run->err);
+	if (run->signals < 0)
+		return run->signals;
+	r = open_source(&run->source, config, run->err);
+	if (r < 0)
+		return r;
+	if (!report.quiet)
+		print_start(run, profile);
+	r = monitor_report_init(&run->report, &report, run->err);
+	run->report.modules = &run->source.sensor->modules;
+	if (r < 0)
+		return r;
+	r = monitor_source(run);
+	monitor_report_finish(&run->report, run->reason);
+	return r;
+}
+
+static int verb_monitor_run(int argc, char **argv)
+{
+	struct monitor_config config = { 0 };
+	struct errmsg err = { 0 };
+	struct run run = { .config = &config, .err = &err, .signals = -1, .report.hook.pidfd = -1 };
+	int rest = 0, dashes = 1, r;
+
+	/* What follows "--" is the command. */
+	while (dashes < argc && strcmp(argv[dashes], "--"))
+		dashes++;
+	if (dashes + 1 < argc)
+		config.argv = argv + dashes + 1;
+	r = options_parse(&verb_monitor, dashes, argv, &config, false, &rest, &err);
+	if (r > 0)
+		return EXIT_OK;
+	if (!r && (rest == dashes || dashes - rest > 2))
+		r = errmsg_set(&err, -EINVAL, NULL, 0, rest == dashes ? "which profile? try 'imsafe monitor --help'" :
+			       "one profile and at most one trace, please");
+	if (!r)
+		r = run_monitor(&run, argv[rest], rest + 1 < dashes ? argv[rest + 1] : NULL);
+	monitor_report_done(&run.report);
+	sensor_close(run.source.sensor);
+	judge_done(&run.judge);
+	if (run.signals >= 0)
+		close(run.signals);
+	if (r < 0)
+		errmsg_print(&err, stderr, PROGRAM);
+	return r < 0 || run.report.trouble ? EXIT_ERROR : run.report.alarms ? EXIT_ALARM : EXIT_OK;
+}
