@@ -8,6 +8,7 @@
 const struct verb *const verbs[] = {
 	&verb_trace,
 	&verb_monitor,
+	&verb_eval,
 	&verb_plot,
 	&verb_help,
 	NULL,
