@@ -46,14 +46,30 @@ static bool same_path(const char *exe, const char *application)
 	return strlen(application) == n && !memcmp(exe, application, n);
 }
 
+/* A process that has ended already can still be told by who made it. */
+static void explain_parent(struct explanation *e)
+{
+	struct process_info parent;
+
+	if (!e->alarm->parent)
+		return;
+	process_lookup((pid_t)e->alarm->parent, &parent);
+	if (!parent.found)
+		return;
+	e->parent = parent.pid;
+	memcpy(e->parent_comm, parent.comm, sizeof(e->parent_comm));
+}
+
 static void explain_process(struct explanation *e)
 {
 	const struct event *last = &e->calls[e->n_calls - 1].scored->event;
 	const struct profile_info *profile = e->profile;
 
 	process_lookup((pid_t)(e->alarm->pid ? e->alarm->pid : e->alarm->tid), &e->process);
-	if (!e->process.found)
+	if (!e->process.found) {
+		explain_parent(e);
 		return;
+	}
 	if (profile && profile->application && *profile->application && *e->process.exe)
 		e->exe_differs = !same_path(e->process.exe, profile->application);
 	if (profile && profile->build_id && *profile->build_id && *e->process.build_id)
@@ -125,7 +141,10 @@ char *explanation_subject(const struct explanation *e, char *buffer, size_t size
 		id = (unsigned)e->process.pid;
 	} else if (e->alarm->comm) {
 		escape_text(name, sizeof(name), e->alarm->comm);
-	} else if (e->profile && e->profile->application && *e->profile->application) {
+	} else if (e->parent) {
+		snprintf(buffer, size, "PID %u, a child of %s (PID %d),", id, escape_text(name, sizeof(name), e->parent_comm), e->parent);
+		return buffer;
+	} else if (!e->live && e->profile && e->profile->application && *e->profile->application) {
 		const char *slash = strrchr(e->profile->application, '/');
 
 		escape_text(name, sizeof(name), slash ? slash + 1 : e->profile->application);

@@ -46,6 +46,8 @@ struct explanation {
 	size_t n_calls;
 	bool live;
 	struct process_info process; /* as found in /proc now; may be incomplete, it says so */
+	pid_t parent;           /* live, and the process has ended: who made it, as found in /proc now; 0 = not known */
+	char parent_comm[17];
 	char mapping[512];      /* foreign call: the memory it came from as /proc/PID/maps has it, "" if not known */
 	bool exe_differs;       /* the process runs another file than the profile was learned from */
 	bool build_differs;     /* or another build of it; both are only known for live processes */

@@ -404,7 +404,7 @@ static void print_process(const struct text *t)
 						     p->cmdline));
 	}
 	print_tree(t, p);
-	if (*p->cgroup)
+	if (*p->cgroup && strcmp(p->cgroup, "/"))
 		print_cgroup(t, p->cgroup);
 	print_build(t);
 }
@@ -488,9 +488,8 @@ static void print_next(const struct text *t, const struct output_context *contex
 		snprintf(command, sizeof(command), "imsafe learn %s %s", output_shell_word(context->profile, profile, sizeof(profile)),
 			 output_shell_word(context->trace, path, sizeof(path)));
 		print_command(t, &first, command, "a false alarm? only after a look: teach it to the profile");
-	} else if (e->live && context->profile) {
-		snprintf(command, sizeof(command), "imsafe trace -f -p %u -o new.imt && imsafe learn %s new.imt",
-			 e->process.found ? (unsigned)e->process.pid : e->alarm->tid,
+	} else if (context->source && context->profile) {
+		snprintf(command, sizeof(command), "imsafe trace -f -o new.imt %s; imsafe learn %s new.imt", context->source,
 			 output_shell_word(context->profile, profile, sizeof(profile)));
 		print_command(t, &first, command, "a false alarm? record such work and teach it to the profile");
 	}

@@ -12,6 +12,7 @@
 /* What the reader has at hand, for the commands proposed to them. NULL: does not exist. */
 struct output_context {
 	const char *profile, *trace, *log; /* paths as given on the command line */
+	const char *source;                /* a live source as options of "imsafe trace", for people to paste: "-p 909" */
 	const char *response;              /* what was done about it already, one sentence; NULL = nothing */
 	unsigned number;                   /* of the alarm, from 1 */
 };

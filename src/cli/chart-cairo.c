@@ -128,7 +128,9 @@ static void draw_axes(const struct paper *p, const struct chart *chart)
 		cairo_line_to(cr, x, p->bottom + 5);
 		cairo_stroke(cr);
 		set_grey(p, .3);
-		put_text(p, x, p->bottom + 19, .5, chart_tick_label(&p->x, p->x.ticks[i], label, sizeof(label)));
+		chart_tick_label(&p->x, p->x.ticks[i], label, sizeof(label));
+		x = fmin(x, p->width - 6 - text_width(p, label) / 2);
+		put_text(p, x, p->bottom + 19, .5, label);
 	}
 	set_grey(p, .6);
 	cairo_move_to(cr, p->left, floor(p->bottom) + .5);
@@ -381,7 +383,8 @@ static int draw(cairo_t *cr, const struct chart *chart, double width, double hei
 	for (size_t i = 0; i < chart->n_markers; i++)
 		if (chart->markers[i].kind == CHART_MARK_POINT)
 			draw_mark(&p, &chart->markers[i], &last_label);
-	draw_legend(&p, chart);
+	if (!chart->no_legend)
+		draw_legend(&p, chart);
 	cairo_show_page(cr);
 	return cairo_status(cr) == CAIRO_STATUS_SUCCESS ? 0 : -ENOMEM;
 }

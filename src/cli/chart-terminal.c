@@ -359,11 +359,9 @@ int chart_draw_terminal(const struct chart *chart, const struct chart_terminal *
 
 	for (size_t i = 0; i < chart->n_markers; i++)
 		marks |= chart->markers[i].kind == CHART_MARK_ALARM || chart->markers[i].kind == CHART_MARK_FOREIGN;
-	rows += !!chart->title + !!chart->subtitle + marks + (chart->n_series && chart->series[0].name ? 1U : 0U);
-	if (!(chart->n_series && chart->series[0].name) && (chart->n_lines || chart->n_markers))
-		rows++;
+	rows += !!chart->title + !!chart->subtitle + marks + !chart->no_legend;
 	canvas.height = MAX(size.height > rows ? size.height - rows : 0, 3U);
-	chart_scales(chart, MAX(size.width / 12, 2U), MAX(canvas.height / 2, 2U), &canvas.x, &canvas.y);
+	chart_scales(chart, MAX(size.width / 12, 2U), MAX(canvas.height / 3, 2U), &canvas.x, &canvas.y);
 	for (unsigned i = 0; i < canvas.y.n_ticks; i++)
 		canvas.left = MAX(canvas.left, columns_of(chart_tick_label(&canvas.y, canvas.y.ticks[i], label, sizeof(label))));
 	if (chart->x.label)
@@ -389,7 +387,8 @@ int chart_draw_terminal(const struct chart *chart, const struct chart_terminal *
 
 	print_heading(&canvas, chart->title, true);
 	print_heading(&canvas, chart->subtitle, false);
-	print_legend(&canvas, chart);
+	if (!chart->no_legend)
+		print_legend(&canvas, chart);
 	if (marks)
 		print_marks(&canvas, chart);
 	for (unsigned row = 0; row < canvas.height; row++)

@@ -83,6 +83,7 @@ struct chart {
 	size_t n_lines;
 	const struct chart_marker *markers;
 	size_t n_markers;
+	bool no_legend;
 };
 
 struct chart_terminal {

@@ -10,6 +10,8 @@
 #define ALARMS_MAX 200
 #define GAPS_MAX   256
 #define ZOOM_MIN   128
+#define GRAPH_MIN  8 /* rows */
+#define LEAVE_FULL 3 /* alarms printed in full at the end, the latest ones */
 
 struct shown_alarm {
 	char *headline, *text;
@@ -105,7 +107,7 @@ static const struct shown_alarm *get_alarm(const struct live_view *view, unsigne
 	return &view->alarms[(view->n_alarms - 1 - i) % ALARMS_MAX];
 }
 
-void live_view_suspend(struct live_view *view)
+static void give_back(struct live_view *view)
 {
 	if (!view->raw)
 		return;
@@ -114,29 +116,28 @@ void live_view_suspend(struct live_view *view)
 	view->raw = false;
 }
 
-void live_view_resume(struct live_view *view)
-{
-	if (make_raw(view) == 0)
-		screen_on();
-}
-
 void live_view_leave(struct live_view *view, FILE *out)
 {
 	unsigned shown = alarms_shown(view);
 
-	live_view_suspend(view);
+	give_back(view);
 	if (view->n_alarms > shown)
-		fprintf(out, "The latest %u of %" PRIu64 " alarms:\n\n", shown, view->n_alarms);
-	while (shown--)
-		if (get_alarm(view, shown)->text)
-			fputs(get_alarm(view, shown)->text, out);
+		fprintf(out, "The latest %u of %" PRIu64 " alarms:\n", shown, view->n_alarms);
+	while (shown--) {
+		const struct shown_alarm *alarm = get_alarm(view, shown);
+
+		if (shown >= LEAVE_FULL && alarm->headline)
+			fprintf(out, "ALARM %" PRIu64 "  %s\n", view->n_alarms - shown, alarm->headline);
+		else if (alarm->text)
+			fprintf(out, "\n%s", alarm->text);
+	}
 	fflush(out);
 }
 
 struct live_view *live_view_close(struct live_view *view)
 {
 	if (view) {
-		live_view_suspend(view);
+		give_back(view);
 		for (size_t i = 0; i < ALARMS_MAX; i++) {
 			free(view->alarms[i].headline);
 			free(view->alarms[i].text);
@@ -365,7 +366,7 @@ static void put_graph(struct live_view *view, unsigned rows, FILE *out)
 	struct chart_marker markers[ALARMS_MAX + GAPS_MAX];
 	struct chart chart = {
 		.x = { .label = "calls", .min = -(double)view->zoom, .max = 0 }, .y = { .unit = "%", .min = 0, .max = 100 },
-		.series = &series, .n_series = 1, .lines = &line, .n_lines = 1, .markers = markers,
+		.series = &series, .n_series = 1, .lines = &line, .n_lines = 1, .markers = markers, .no_legend = true,
 	};
 	struct chart_terminal terminal = view->terminal;
 	_cleanup_free_ char *text = NULL;
@@ -480,10 +481,12 @@ void live_view_draw(struct live_view *view, const struct live_view_numbers *numb
 		put_header(view, numbers, out);
 		put_state(view, out);
 		put_numbers(view, numbers, out);
-		/* The list of alarms gets a third of what is left; the graph the rest, if it is worth drawing. */
-		list = rows > 16 ? MIN(MAX((rows - 4) / 3, 3U), MAX(alarms_shown(view) + 1, 3U)) : rows > 12 ? 3 : 2;
-		if (rows > 4 + list + 7)
+		/* The list of alarms gets a third of what is left, the graph the rest, if that is enough to draw it. */
+		list = MIN(MAX((rows - 4) / 3, 3U), MAX(alarms_shown(view) + 1, 3U));
+		if (rows >= 4 + list + GRAPH_MIN)
 			put_graph(view, rows - 4 - list, out);
+		else
+			list = rows > 6 ? rows - 4 : 2;
 		put_alarms(view, list, out);
 	}
 	put_keys(view, numbers, out);

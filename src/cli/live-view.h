@@ -74,8 +74,4 @@ void live_view_draw(struct live_view *view, const struct live_view_numbers *numb
 /* Leaves the screen and prints the alarms that were listed, so that they outlast the view; then only close. */
 void live_view_leave(struct live_view *view, FILE *out);
 
-/* The terminal as it was, for as long as the program is stopped (Ctrl-Z), and back. */
-void live_view_suspend(struct live_view *view);
-void live_view_resume(struct live_view *view);
-
 #endif

@@ -10,13 +10,25 @@
 
 /* From so many alarms on each is told in one line: who has read these will not read more of the kind. */
 #define FULL_ALARMS_MAX 20
+#define WARNING_SECONDS 10 /* in the view */
 
 void monitor_report_message(struct monitor_report *report, const struct errmsg *err)
 {
-	if (report->view)
-		report->view = live_view_close(report->view);
-	report->ring = NULL;
-	errmsg_print(err, stderr, PROGRAM);
+	monitor_report_leave(report);
+	if (report->config.messages)
+		messages_error(report->config.messages, err);
+	else
+		errmsg_print(err, stderr, PROGRAM);
+}
+
+void monitor_report_warning(struct monitor_report *report, const struct errmsg *err)
+{
+	if (!report->view) {
+		monitor_report_message(report, err);
+		return;
+	}
+	escape_text(report->warning, sizeof(report->warning), err->text);
+	report->warned = time(NULL);
 }
 
 /* The monitoring goes on without the log: a full disk must not blind the guard. The exit status tells. */
@@ -74,7 +86,9 @@ static void print_alarm(struct monitor_report *report, const struct explanation 
 	_cleanup_free_ char *text = NULL;
 	char headline[512];
 
-	if (report->config.json || report->config.quiet)
+	if (report->config.messages)
+		messages_note(report->config.messages, "ALARM: %s", explanation_headline(explanation, headline, sizeof(headline)));
+	if (report->config.silent_stdout || report->config.messages)
 		return;
 	text = alarm_text(report, explanation, context, brief && !report->view);
 	if (!text)
@@ -110,7 +124,7 @@ static void on_alarm(void *data, const struct alarm *alarm)
 	char response[256] = "";
 	struct output_context context = {
 		.profile = config->profile_path, .trace = config->trace_path, .log = config->log_path,
-		.number = (unsigned)++report->alarms,
+		.source = config->record && *config->record ? config->record : NULL, .number = (unsigned)++report->alarms,
 	};
 
 	/* Evidence first where the process would be gone, the response first where every call counts. */
@@ -233,7 +247,6 @@ void monitor_report_tick(struct monitor_report *report, bool ended)
 {
 	struct live_view_numbers numbers = { .ended = ended };
 	struct errmsg err = { 0 };
-	char note[64];
 
 	hook_reap(&report->hook);
 	if (report->log && log_writer_flush(report->log, &err) < 0)
@@ -241,12 +254,12 @@ void monitor_report_tick(struct monitor_report *report, bool ended)
 	if (!report->view)
 		return;
 	monitor_stats(report->monitor, &numbers.stats);
-	if (report->hook.pid) {
-		snprintf(note, sizeof(note), "the command of --exec is running");
-		numbers.note = note;
-	} else if (ended) {
+	if (*report->warning && time(NULL) - report->warned < WARNING_SECONDS)
+		numbers.note = report->warning;
+	else if (report->hook.pid)
+		numbers.note = "the command of --exec is running";
+	else if (ended)
 		numbers.note = "the application has ended";
-	}
 	live_view_draw(report->view, &numbers);
 }
 
@@ -291,22 +304,24 @@ static void print_summary_json(const struct monitor_report *report)
 	json_decref(object);
 }
 
+void monitor_report_leave(struct monitor_report *report)
+{
+	if (report->view)
+		live_view_leave(report->view, stdout);
+	report->view = live_view_close(report->view);
+	report->ring = NULL;
+}
+
 void monitor_report_finish(struct monitor_report *report, const char *reason)
 {
 	struct errmsg err = { 0 };
 
-	if (report->view) {
-		/* What was found stays on the terminal when the view has gone. */
-		live_view_leave(report->view, stdout);
-		report->view = live_view_close(report->view);
-		report->ring = NULL;
-	}
 	if (report->log && log_writer_flush(report->log, &err) < 0)
 		log_failed(report, &err);
 	hook_wait(&report->hook, 10000);
 	if (report->config.json)
 		print_summary_json(report);
-	if (!report->config.quiet)
+	if (!report->config.quiet && !report->config.messages)
 		print_summary(report, reason);
 	if (fflush(stdout) == EOF) {
 		errmsg_errno(&err, -errno, "standard output", "cannot write");

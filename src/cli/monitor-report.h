@@ -15,6 +15,7 @@
 #include "alarm/output.h"
 #include "alarm/respond.h"
 #include "cli/live-view.h"
+#include "cli/service.h"
 
 struct monitor_report_config {
 	const char *profile_path, *trace_path, *log_path, *command; /* NULL: none */
@@ -23,9 +24,12 @@ struct monitor_report_config {
 	const struct profile_info *profile;
 	enum response response;
 	bool dry_run, json, quiet, brief;
+	bool silent_stdout; /* standard output is for something else than alarms in words */
 	bool live;   /* processes can be looked up in /proc */
 	bool view;   /* live view, if this is a terminal */
-	const char *title; /* of the view */
+	const char *title;  /* of the view */
+	const char *record; /* the live source as options of "imsafe trace", "" if it has none */
+	const struct messages *messages; /* between inetd and a service, alarms go to syslog; NULL = to stdout */
 };
 
 struct monitor_report {
@@ -38,6 +42,8 @@ struct monitor_report {
 	struct live_ring *ring;
 	struct output_style style;
 	uint64_t alarms;
+	char warning[160];
+	time_t warned;
 	bool trouble; /* something failed that was told already: exit status 2 */
 };
 
@@ -48,10 +54,16 @@ void monitor_report_done(struct monitor_report *report);
 /* Between batches, about ten times a second: what is buffered goes out, the view is drawn, commands are reaped. */
 void monitor_report_tick(struct monitor_report *report, bool ended);
 
-/* The end: leaves the view, waits for the command, prints the summary. reason: NULL or why it ended early. */
+/* Leaves the view: what was found is printed, the terminal is as before. */
+void monitor_report_leave(struct monitor_report *report);
+
+/* The end: waits for the command, prints the summary. reason: NULL or why it ended early. */
 void monitor_report_finish(struct monitor_report *report, const char *reason);
 
-/* Prints a message on stderr, unless the view has the screen (then it is shown there at the end). */
+/* Something that went wrong without ending the monitoring: on stderr, or in the view for a while. */
+void monitor_report_warning(struct monitor_report *report, const struct errmsg *err);
+
+/* Prints a message on stderr; a view that has the screen is left for that. */
 void monitor_report_message(struct monitor_report *report, const struct errmsg *err);
 
 #endif

@@ -7,17 +7,19 @@
 #include <sys/signalfd.h>
 
 #include "cli/monitor-report.h"
+#include "cli/monitor-source.h"
+#include "cli/service.h"
 #include "cli/verbs.h"
 #include "model/calibrate.h"
 #include "model/freeze.h"
-#include "sensor/sensor.h"
 
 #define PROGRAM "imsafe monitor"
-#define TICK    100 /* ms between two pictures, and between two writes of the log */
+#define TICK    100  /* ms between two pictures, and between two writes of the log */
+#define FAREWELL 2000 /* ms for a command to end by itself after Ctrl-C */
 
 struct monitor_config {
-	struct option_list pids, exes, units;
-	const char *sensor, *log, *command, *respond, *foreign;
+	struct source_config source;
+	const char *log, *command, *respond, *foreign;
 	unsigned min_calls;
 	unsigned means[MEAN_WINDOWS];
 	double threshold; /* percent; 0 = auto */
@@ -26,7 +28,6 @@ struct monitor_config {
 	bool rate_given, per_day;
 	enum score_reading reading;
 	bool json, quiet, brief, plain, dry_run, no_fork, no_exec, follow;
-	char *const *argv; /* the command to start */
 };
 
 static int parse_threshold(void *data, const char *value, struct errmsg *err)
@@ -93,11 +94,22 @@ static int parse_detector(void *data, const char *value, struct errmsg *err)
 	return 0;
 }
 
+static int parse_listen(void *data, const char *value, struct errmsg *err)
+{
+	struct monitor_config *config = data;
+
+	config->source.listen = true;
+	config->source.socket = value;
+	return 0;
+}
+
 static const struct option_spec options[] = {
-	OPTION_LIST('p', "pid", "PID", struct monitor_config, pids, "a running process; may be given several times"),
-	OPTION_LIST('x', "exe", "FILE", struct monitor_config, exes, "every process that runs FILE, also ones not yet started"),
-	OPTION_LIST('u', "unit", "UNIT", struct monitor_config, units, "every process of a systemd unit"),
-	OPTION_STRING(0, "sensor", "NAME", struct monitor_config, sensor, "ebpf, ptrace, or auto: the best that works here (default)"),
+	OPTION_LIST('p', "pid", "PID", struct monitor_config, source.pids, "a running process; may be given several times"),
+	OPTION_LIST('x', "exe", "FILE", struct monitor_config, source.exes, "every process that runs FILE, also ones not yet started"),
+	OPTION_LIST('u', "unit", "UNIT", struct monitor_config, source.units, "every process of a systemd unit"),
+	OPTION_LIST(0, "cgroup", "PATH", struct monitor_config, source.cgroups, "every process of a control group"),
+	OPTION_CALL('g', "listen", "[SOCKET]", parse_listen, "listen for 'imsafe trace -g', any number of them"),
+	OPTION_STRING(0, "sensor", "NAME", struct monitor_config, source.sensor, "ebpf, ptrace, or auto: the best that works here (default)"),
 	OPTION_CALL('t', "threshold", "PERCENT", parse_threshold,
 		    "alarm when the mean normality falls below; 'auto' (default): from the profile's training"),
 	OPTION_CALL('r', "rate", "RATE", parse_rate, "false alarms that 'auto' aims at: 1% of sessions (default), 2/day, 1/week"),
@@ -127,7 +139,7 @@ static int verb_monitor_run(int argc, char **argv);
 const struct verb verb_monitor = {
 	.name = "monitor",
 	.summary = "watch a live source or a trace against a profile",
-	.synopsis = "[OPTIONS] PROFILE TRACE | [OPTIONS] PROFILE {-p PID | -x FILE | -u UNIT} ... | [OPTIONS] PROFILE -- COMMAND ...",
+	.synopsis = "[OPTIONS] PROFILE TRACE | [OPTIONS] PROFILE {-p PID | -x FILE | -u UNIT | -g} ... | [OPTIONS] PROFILE -- COMMAND ...",
 	.description = "Scores every system call by how well the profile foresaw it, and raises an alarm when the running mean of a\n"
 		       "thread's normality falls below the threshold, or at once at a call from memory that should make none.\n"
 		       "TRACE is a trace file of any known format, or '-' for standard input. On a terminal, live sources get\n"
@@ -136,6 +148,7 @@ const struct verb verb_monitor = {
 	.examples = "  imsafe monitor ftpd.db session.trace             judge a recording\n"
 		    "  imsafe monitor ftpd.db -p 909 --log ftpd.log     watch a process, keep a log to plot\n"
 		    "  imsafe monitor --exec 'mail -s \"$IMSAFE_HEADLINE\" root' nginx.db -x /usr/sbin/nginx\n"
+		    "  imsafe monitor -g ftpd.db                        sessions that ims-trace -g sends, from inetd say\n"
 		    "  imsafe monitor -q app.db -- ./app --self-test    in a script: fails if it behaves differently\n",
 	.options = options,
 	.run = verb_monitor_run,
@@ -223,117 +236,38 @@ static int load_judge(struct judge *judge, const char *path, const struct monito
 	return r < 0 ? r : make_policy(judge, config, err);
 }
 
-/* The targets that the command line names. */
-struct source {
-	struct target targets[OPTION_LIST_MAX];
-	size_t n;
-	struct sensor *sensor;
-	bool live, started;
-	const char *trace; /* path, NULL if live */
-	char title[600];
-};
-
-static int add_target(struct source *source, const struct target *target, struct errmsg *err)
-{
-	if (source->n == OPTION_LIST_MAX)
-		return errmsg_set(err, -EINVAL, NULL, 0, "at most %d processes, files and units", OPTION_LIST_MAX);
-	source->targets[source->n++] = *target;
-	return 0;
-}
-
-static int make_targets(struct source *source, const struct monitor_config *config, const char *trace, struct errmsg *err)
-{
-	int r = 0;
-
-	for (size_t i = 0; i < config->pids.n && !r; i++) {
-		unsigned long long pid;
-
-		if (parse_uint(config->pids.values[i], 1, 1 << 22, &pid) < 0)
-			return errmsg_set(err, -EINVAL, NULL, 0, "-p takes the number of a process, not '%s'", config->pids.values[i]);
-		r = add_target(source, &(struct target){ .kind = TARGET_PID, .pid = (pid_t)pid }, err);
-	}
-	for (size_t i = 0; i < config->exes.n && !r; i++)
-		r = add_target(source, &(struct target){ .kind = TARGET_EXE, .name = config->exes.values[i] }, err);
-	for (size_t i = 0; i < config->units.n && !r; i++)
-		r = add_target(source, &(struct target){ .kind = TARGET_UNIT, .name = config->units.values[i] }, err);
-	if (config->argv && !r)
-		r = add_target(source, &(struct target){ .kind = TARGET_COMMAND, .argv = config->argv }, err);
-	source->live = source->n > 0;
-	if (r < 0)
-		return r;
-	if (trace && source->live)
-		return errmsg_set(err, -EINVAL, NULL, 0, "either a trace file or a live source, not both");
-	if (!trace && !source->live)
-		return errmsg_set(err, -EINVAL, NULL, 0, "what to watch? a trace file, -p PID, -x FILE, -u UNIT or -- COMMAND");
-	source->trace = trace;
-	return trace ? add_target(source, &(struct target){ .kind = TARGET_FILE, .name = trace }, err) : 0;
-}
-
-static void make_title(struct source *source, const struct monitor_config *config)
-{
-	const char *sensor = source->sensor->info.name;
-
-	if (source->trace)
-		snprintf(source->title, sizeof(source->title), "%s", strcmp(source->trace, "-") ? source->trace : "standard input");
-	else if (config->pids.n)
-		snprintf(source->title, sizeof(source->title), "PID %s%s (%s)", config->pids.values[0], source->n > 1 ? " and others" : "",
-			 sensor);
-	else
-		snprintf(source->title, sizeof(source->title), "%s%s (%s)",
-			 config->exes.n ? config->exes.values[0] : config->units.n ? config->units.values[0] : config->argv[0],
-			 source->n > 1 ? " and others" : "", sensor);
-}
-
-static int open_source(struct source *source, const struct monitor_config *config, struct errmsg *err)
-{
-	struct sensor_config sensor = {
-		.targets = source->targets, .n_targets = source->n, .follow_fork = !config->no_fork, .follow_exec = !config->no_exec,
-		.origins = !config->foreign || !strcmp(config->foreign, "on"), .sites = true,
-	};
-	const char *name = config->sensor;
-	int r;
-
-	if (source->trace && name && strcmp(name, "auto") && strcmp(name, "replay"))
-		return errmsg_set(err, -EINVAL, NULL, 0, "a trace file has its own sensor (replay): leave --sensor out");
-	r = sensor_open(source->trace ? "replay" : name, &sensor, &source->sensor, err);
-	if (r < 0)
-		return r;
-	make_title(source, config);
-	return 0;
-}
-
-/* A profile refuses a trace of another architecture: its numbers are other calls. */
-static int check_arch(const struct source *source, const struct judge *judge, struct errmsg *err)
-{
-	enum syscall_arch theirs = source->sensor->info.arch, ours = judge->image.header->arch;
-
-	if (theirs == ARCH_UNKNOWN || ours == ARCH_UNKNOWN || theirs == ours)
-		return 0;
-	return errmsg_set(err, -EPROTOTYPE, source->trace, 0, "the calls are %s, the profile is %s", arch_name(theirs), arch_name(ours));
-}
-
 struct run {
-	const struct monitor_config *config;
+	struct monitor_config config;
 	struct judge judge;
 	struct source source;
 	struct monitor_report report;
-	struct errmsg *err;
+	struct messages messages;
+	bool connection; /* the command is a service, standard input its connection */
+	sigset_t mask;   /* signals as they were */
 	int signals;
 	bool quit;
 	const char *reason;
+	struct errmsg *err;
 };
 
-static int take_events(void *data, const struct event *events, size_t n)
+/* A profile refuses a trace of another architecture: its numbers are other calls. */
+static int check_arch(struct run *run, const struct sensor *sensor)
+{
+	enum syscall_arch theirs = sensor->info.arch, ours = run->judge.image.header->arch;
+
+	if (theirs == ARCH_UNKNOWN || ours == ARCH_UNKNOWN || theirs == ours)
+		return 0;
+	return errmsg_set(run->err, -EPROTOTYPE, run->config.source.trace, 0, "the calls are %s, the profile is %s", arch_name(theirs),
+			  arch_name(ours));
+}
+
+static int take_events(void *data, struct sensor *sensor, const struct event *events, size_t n)
 {
 	struct run *run = data;
 
-	if (!run->source.started) {
-		int r = check_arch(&run->source, &run->judge, run->err);
-
-		if (r < 0)
-			return r;
-		run->source.started = true;
-	}
+	if (!n)
+		return check_arch(run, sensor);
+	run->report.modules = &sensor->modules;
 	if (monitor_add(run->report.monitor, events, n) < 0)
 		return errmsg_errno(run->err, -ENOMEM, NULL, "cannot go on");
 	return 0;
@@ -345,39 +279,29 @@ static void take_signal(struct run *run)
 
 	if (read(run->signals, &info, sizeof(info)) != sizeof(info))
 		return;
-	switch (info.ssi_signo) {
-	case SIGTSTP:
-		if (run->report.view)
-			live_view_suspend(run->report.view);
-		raise(SIGSTOP);
-		if (run->report.view)
-			live_view_resume(run->report.view);
-		break;
-	case SIGWINCH:
-		break;
-	default:
-		run->quit = true;
-		run->reason = info.ssi_signo == SIGINT ? "interrupted" : "ended by a signal";
-		break;
-	}
+	/* A stopped tracer would stop its tracees: Ctrl-Z does nothing here. A new window size is seen at the next drawing. */
+	if (info.ssi_signo == SIGTSTP || info.ssi_signo == SIGWINCH)
+		return;
+	run->quit = true;
+	run->reason = info.ssi_signo == SIGINT ? "interrupted" : "ended by a signal";
 }
 
-static int block_signals(struct errmsg *err)
+/* Signals are read from a descriptor; SIGPIPE is blocked, not ignored, as commands would inherit that. */
+static int take_over_signals(struct run *run)
 {
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGWINCH };
 	sigset_t set;
-	int fd;
 
 	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGQUIT);
-	sigaddset(&set, SIGTSTP);
-	sigaddset(&set, SIGWINCH);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return fd < 0 ? errmsg_errno(err, -errno, NULL, "cannot watch for signals") : fd;
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		sigaddset(&set, signals[i]);
+	run->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (run->signals < 0)
+		return errmsg_errno(run->err, -errno, NULL, "cannot watch for signals");
+	sigaddset(&set, SIGPIPE);
+	sigprocmask(SIG_BLOCK, &set, &run->mask);
+	run->config.source.mask = &run->mask;
+	return 0;
 }
 
 static long milliseconds(void)
@@ -388,48 +312,57 @@ static long milliseconds(void)
 	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Waits for signals, keys and, unless the source is always ready, for it. */
-static void wait_for_work(struct run *run, int source_fd, int timeout)
+/* Waits for the source, signals, keys and the end of a command. */
+static void wait_for_work(struct run *run, bool ended)
 {
-	struct pollfd fds[] = {
-		{ .fd = run->signals, .events = POLLIN },
-		{ .fd = source_fd, .events = POLLIN },
-		{ .fd = run->report.view ? STDIN_FILENO : -1, .events = POLLIN },
-		{ .fd = run->report.hook.pidfd, .events = POLLIN },
-	};
+	struct pollfd fds[SOURCE_SENSORS + 4];
+	struct pollfd *mine;
+	bool ready = false;
+	size_t n = ended ? 0 : source_poll(&run->source, fds, &ready);
 
-	if (poll(fds, ARRAY_SIZE(fds), timeout) <= 0)
+	mine = fds + n;
+	mine[0] = (struct pollfd){ .fd = run->signals, .events = POLLIN };
+	mine[1] = (struct pollfd){ .fd = run->report.view ? STDIN_FILENO : -1, .events = POLLIN };
+	mine[2] = (struct pollfd){ .fd = run->report.hook.pidfd, .events = POLLIN };
+	if (poll(fds, n + 3, ready ? 0 : TICK) <= 0)
 		return;
-	if (fds[0].revents)
+	if (mine[0].revents)
 		take_signal(run);
-	if (fds[2].revents && run->report.view && live_view_input(run->report.view) == LIVE_VIEW_QUIT)
+	if (mine[1].revents && run->report.view && live_view_input(run->report.view) == LIVE_VIEW_QUIT)
 		run->quit = true;
 }
 
 /* Events until the source ends, someone quits, or something fails. One loop for files and live sources. */
 static int monitor_source(struct run *run)
 {
-	struct sensor *sensor = run->source.sensor;
-	long ticked = 0;
+	long ticked = 0, deadline = 0;
 	bool ended = false;
-	int r = 1;
+	int r;
 
-	while (!run->quit && !(ended && !run->report.view)) {
-		int fd = ended ? -1 : sensor->ops->fd(sensor);
-		bool ready = !ended && fd < 0;
+	while (!ended || run->report.view) {
 		long now = milliseconds();
 
 		if (now - ticked >= TICK) {
 			monitor_report_tick(&run->report, ended);
 			ticked = now;
 		}
-		wait_for_work(run, fd, ready ? 0 : TICK);
-		if (run->quit || ended)
+		wait_for_work(run, ended);
+		if (run->quit) {
+			/* A command on this terminal got the same Ctrl-C: what it does then is watched, too. */
+			if (!run->config.source.argv || ended || (deadline && now >= deadline))
+				break;
+			if (!deadline)
+				deadline = now + FAREWELL;
+		}
+		if (ended)
 			continue;
-		r = sensor->ops->dispatch(sensor, take_events, run, run->err);
+		r = source_dispatch(&run->source, take_events, run, run->err);
 		if (r < 0)
 			return r;
 		ended = !r;
+		if (*run->source.warning.text)
+			monitor_report_warning(&run->report, &run->source.warning);
+		*run->source.warning.text = '\0';
 	}
 	return 0;
 }
@@ -437,7 +370,7 @@ static int monitor_source(struct run *run)
 static void print_start(const struct run *run, const char *profile)
 {
 	const struct policy *policy = &run->judge.policy;
-	char path[1024], title[1200];
+	char path[1024], title[1200], note[1200];
 
 	fprintf(stderr, "Watching %s against %s (%" PRIu64 " calls learned, sequence length %u).\n",
 		escape_text(title, sizeof(title), run->source.title), escape_text(path, sizeof(path), profile),
@@ -446,90 +379,124 @@ static void print_start(const struct run *run, const char *profile)
 		policy->foreign ? "" : " Foreign calls are not looked at.");
 	if (*run->judge.promise)
 		fprintf(stderr, "  %s\n", run->judge.promise);
+	if (*run->source.note)
+		fprintf(stderr, "Using the %s sensor (%s).\n", run->source.sensor_name, escape_text(note, sizeof(note), run->source.note));
 }
 
-static int check_config(const struct monitor_config *config, const struct source *source, enum response *ret_response,
-			struct errmsg *err)
+static int check_config(struct run *run, enum response *ret_response)
 {
+	struct monitor_config *config = &run->config;
 	int response = response_by_name(config->respond ? config->respond : "none");
+	bool live, foreign = !config->foreign || !strcmp(config->foreign, "on");
+	int r;
 
+	config->source.origins = foreign;
+	config->source.follow_fork = !config->no_fork;
+	config->source.follow_exec = !config->no_exec;
+	r = source_check(&config->source, &live, run->err);
+	if (r < 0)
+		return r;
 	if (response < 0)
-		return errmsg_set(err, -EINVAL, NULL, 0, "there is no response '%s'; there is none, stop, kill", config->respond);
-	if (response && !source->live)
-		return errmsg_set(err, -EINVAL, NULL, 0, "--respond needs a live source: the processes of a trace are gone");
-	if (config->foreign && strcmp(config->foreign, "on") && strcmp(config->foreign, "off"))
-		return errmsg_set(err, -EINVAL, NULL, 0, "--foreign takes on or off, not '%s'", config->foreign);
+		return errmsg_set(run->err, -EINVAL, NULL, 0, "there is no response '%s'; there is none, stop, kill", config->respond);
+	if (response && !live)
+		return errmsg_set(run->err, -EINVAL, NULL, 0, "--respond needs a live source: the processes of a trace are gone");
+	if (!foreign && strcmp(config->foreign, "off"))
+		return errmsg_set(run->err, -EINVAL, NULL, 0, "--foreign takes on or off, not '%s'", config->foreign);
 	if (config->log && !strcmp(config->log, "-") && config->json)
-		return errmsg_set(err, -EINVAL, NULL, 0, "--log - and --json would both write to standard output");
+		return errmsg_set(run->err, -EINVAL, NULL, 0, "--log - and --json would both write to standard output");
 	if (config->threshold_given && config->rate_given)
-		return errmsg_set(err, -EINVAL, NULL, 0, "--rate chooses the threshold: give one of --rate and --threshold");
+		return errmsg_set(run->err, -EINVAL, NULL, 0, "--rate chooses the threshold: give one of --rate and --threshold");
+	if (run->connection && (config->json || (config->log && !strcmp(config->log, "-"))))
+		return errmsg_set(run->err, -EINVAL, NULL, 0, "standard output is the service's connection: no --json and --log - here");
 	*ret_response = (enum response)response;
 	return 0;
 }
 
-static int run_monitor(struct run *run, const char *profile, const char *trace)
+static int run_monitor(struct run *run, const char *profile)
 {
-	const struct monitor_config *config = run->config;
+	const struct monitor_config *config = &run->config;
+	bool log_to_stdout = config->log && !strcmp(config->log, "-");
 	struct monitor_report_config report = {
-		.profile_path = profile, .trace_path = trace, .log_path = config->log, .command = config->command,
+		.profile_path = profile, .trace_path = config->source.trace, .log_path = config->log, .command = config->command,
 		.image = &run->judge.image, .policy = &run->judge.policy, .dry_run = config->dry_run, .json = config->json,
-		.quiet = config->quiet || (config->log && !strcmp(config->log, "-")), .brief = config->brief, .title = run->source.title,
+		.quiet = config->quiet, .brief = config->brief, .silent_stdout = config->json || config->quiet || log_to_stdout,
+		.live = !config->source.trace, .title = run->source.title, .record = run->source.record,
+		.messages = run->messages.syslog ? &run->messages : NULL,
 	};
-	int r = make_targets(&run->source, config, trace, run->err);
+	int r = check_config(run, &report.response);
 
 	if (!r)
-		r = check_config(config, &run->source, &report.response, run->err);
-	if (!r)
 		r = load_judge(&run->judge, profile, config, run->err);
+	if (!r)
+		r = take_over_signals(run);
+	if (!r)
+		r = source_open(&run->source, &config->source, run->err);
 	if (r < 0)
 		return r;
+	if (config->source.argv)
+		service_hand_over(&run->messages, !run->connection);
 	report.profile = profile_info(run->judge.profile);
-	report.live = run->source.live;
 	/* A command that we start shares the terminal; a live view would write over what it says. */
-	report.view = run->source.live && !config->argv && !config->json && !config->quiet && !config->plain && live_view_possible();
-	run->signals = block_signals(run->err);
-	if (run->signals < 0)
-		return run->signals;
-	r = open_source(&run->source, config, run->err);
-	if (r < 0)
-		return r;
-	if (!report.quiet)
+	report.view = report.live && !config->source.argv && !report.silent_stdout && !config->plain && live_view_possible();
+	if (!report.quiet && !report.messages)
 		print_start(run, profile);
 	r = monitor_report_init(&run->report, &report, run->err);
-	run->report.modules = &run->source.sensor->modules;
 	if (r < 0)
 		return r;
 	r = monitor_source(run);
+	monitor_report_leave(&run->report);
+	/* From here on Ctrl-C ends us at once, whatever we wait for. */
+	sigprocmask(SIG_SETMASK, &run->mask, NULL);
 	monitor_report_finish(&run->report, run->reason);
 	return r;
 }
 
+/* What follows "--" is the command; it is taken off before options are read. */
+static char **split_command(int *argc, char **argv)
+{
+	for (int i = 1; i < *argc; i++)
+		if (!strcmp(argv[i], "--")) {
+			*argc = i;
+			return argv[i + 1] ? argv + i + 1 : NULL;
+		}
+	return NULL;
+}
+
 static int verb_monitor_run(int argc, char **argv)
 {
-	struct monitor_config config = { 0 };
 	struct errmsg err = { 0 };
-	struct run run = { .config = &config, .err = &err, .signals = -1, .report.hook.pidfd = -1 };
-	int rest = 0, dashes = 1, r;
+	struct run run = { .err = &err, .signals = -1, .report.hook.pidfd = -1 };
+	char **command = split_command(&argc, argv);
+	int rest = 0, r;
 
-	/* What follows "--" is the command. */
-	while (dashes < argc && strcmp(argv[dashes], "--"))
-		dashes++;
-	if (dashes + 1 < argc)
-		config.argv = argv + dashes + 1;
-	r = options_parse(&verb_monitor, dashes, argv, &config, false, &rest, &err);
+	run.connection = command && service_has_connection();
+	messages_open(&run.messages, PROGRAM, false);
+	run.config.source.argv = command;
+	sigprocmask(SIG_SETMASK, NULL, &run.mask);
+	r = options_parse(&verb_monitor, argc, argv, &run.config, false, &rest, &err);
 	if (r > 0)
 		return EXIT_OK;
-	if (!r && (rest == dashes || dashes - rest > 2))
-		r = errmsg_set(&err, -EINVAL, NULL, 0, rest == dashes ? "which profile? try 'imsafe monitor --help'" :
+	if (!r && (rest == argc || argc - rest > 2))
+		r = errmsg_set(&err, -EINVAL, NULL, 0, rest == argc ? "which profile? try 'imsafe monitor --help'" :
 			       "one profile and at most one trace, please");
-	if (!r)
-		r = run_monitor(&run, argv[rest], rest + 1 < dashes ? argv[rest + 1] : NULL);
+	if (!r) {
+		run.config.source.trace = rest + 1 < argc ? argv[rest + 1] : NULL;
+		r = run_monitor(&run, argv[rest]);
+	}
 	monitor_report_done(&run.report);
-	sensor_close(run.source.sensor);
-	judge_done(&run.judge);
-	if (run.signals >= 0)
-		close(run.signals);
 	if (r < 0)
-		errmsg_print(&err, stderr, PROGRAM);
+		messages_error(&run.messages, &err);
+	/* A service that cannot be watched runs all the same. */
+	if (r < 0 && run.connection && !run.source.n)
+		return service_run_unwatched(&run.messages, command, &run.mask);
+	if (r < 0 && command && run.source.n) {
+		pid_t pid = run.source.sensors[0]->command;
+
+		source_close(&run.source);
+		service_wait(pid);
+	}
+	source_close(&run.source);
+	judge_done(&run.judge);
+	closep(&run.signals);
 	return r < 0 || run.report.trouble ? EXIT_ERROR : run.report.alarms ? EXIT_ALARM : EXIT_OK;
 }
