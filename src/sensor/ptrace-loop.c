@@ -243,12 +243,16 @@ static void stopped(struct tracer *tracer, pid_t tid, int status)
 		tracee->state = TRACEE_FOLLOWED;
 	switch (event) {
 	case 0:
-		if (signal == (SIGTRAP | 0x80))
+		if (signal == (SIGTRAP | 0x80)) {
 			stopped_at_call(tracer, tracee);
-		else
+		} else {
+			report_signal(tracer, tracee, signal);
 			resume(tracer, tid, signal);
+		}
 		return;
 	case PTRACE_EVENT_STOP:
+		if (group_stop)
+			tracee->restart = RESTART_NATURAL;
 		resume_or_listen(tracer, tid, group_stop);
 		return;
 	case PTRACE_EVENT_CLONE:

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the tracer tells: stops become events in the queue. */
 #include <linux/audit.h>
+#include <elf.h>
 #include <sched.h>
+#include <signal.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <sys/user.h>
 
 #include "sensor/ptrace-tracer.h"
 
@@ -178,6 +182,47 @@ static void note_unfollowed(struct tracee *tracee, uint32_t call, const struct _
 		origin_space_distrust(tracee->process->space);
 }
 
+/* Was the thread's call interrupted so that the kernel will make it again? The codes never reach user space. */
+static bool call_restarts(pid_t tid)
+{
+	long result;
+#if defined(__x86_64__)
+	if (ptrace(PTRACE_PEEKUSER, tid, offsetof(struct user, regs.orig_rax), 0) < 0)
+		return false; /* not in a call */
+	result = ptrace(PTRACE_PEEKUSER, tid, offsetof(struct user, regs.rax), 0);
+#elif defined(__i386__)
+	if (ptrace(PTRACE_PEEKUSER, tid, offsetof(struct user, regs.orig_eax), 0) < 0)
+		return false;
+	result = ptrace(PTRACE_PEEKUSER, tid, offsetof(struct user, regs.eax), 0);
+#elif defined(__aarch64__)
+	struct user_regs_struct regs;
+	struct iovec iov = { .iov_base = &regs, .iov_len = sizeof(regs) };
+
+	if (ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, &iov) < 0)
+		return false;
+	result = (long)regs.regs[0];
+#else
+	result = 0;
+#endif
+	/* ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK */
+	return (int)result == -512 || (int)result == -513 || (int)result == -514 || (int)result == -516;
+}
+
+void report_signal(struct tracer *tracer, struct tracee *tracee, int signal)
+{
+	if (signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU)
+		tracee->restart = RESTART_NATURAL;
+	else if (tracee->restart == RESTART_NONE && call_restarts(tracee->tid))
+		tracee->restart = RESTART_HIDDEN;
+}
+
+static bool is_hidden_restart(const struct tracer *tracer, const struct tracee *tracee, uint64_t call, uint64_t ip,
+			      enum syscall_arch arch)
+{
+	return tracee->restart == RESTART_HIDDEN && ip == tracee->ip &&
+	       (call == tracee->call || (int)call == syscall_by_name(arch, "restart_syscall"));
+}
+
 void report_entry(struct tracer *tracer, struct tracee *tracee, const struct __ptrace_syscall_info *info)
 {
 	bool native = info->arch == tracer->audit_arch;
@@ -188,9 +233,14 @@ void report_entry(struct tracer *tracer, struct tracee *tracee, const struct __p
 
 	event.origin = EVENT_FROM(ORIGIN_UNKNOWN, !native ? ABI_COMPAT : x32 ? ABI_X32 : ABI_NATIVE);
 	event.call = (call & ~(x32 ? X32_BIT : 0)) < CALL_INVALID ? (uint16_t)call : CALL_INVALID;
-	if (tracer->origins || tracer->sites)
-		note_origin(tracer, tracee, info, &event);
-	push_call(tracer, tracee, &event);
+	if (!is_hidden_restart(tracer, tracee, info->entry.nr, info->instruction_pointer, arch)) {
+		if (tracer->origins || tracer->sites)
+			note_origin(tracer, tracee, info, &event);
+		push_call(tracer, tracee, &event);
+		tracee->call = info->entry.nr;
+	}
+	tracee->ip = info->instruction_pointer;
+	tracee->restart = RESTART_NONE;
 
 	if (tracee->in_call)
 		report_return(tracer, tracee);

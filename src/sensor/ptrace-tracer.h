@@ -46,13 +46,25 @@ enum tracee_state {
 	TRACEE_FOLLOWED,
 };
 
+/*
+ * A traced thread is interrupted by every signal, also by those that it ignores; its call is then entered once more. That
+ * would not happen without us, and is not told. Handlers are told apart by the sigreturn that follows.
+ */
+enum restart {
+	RESTART_NONE,
+	RESTART_HIDDEN,  /* the same call at the same place, next, is our doing */
+	RESTART_NATURAL, /* job control stopped it: it would be entered again without us too */
+};
+
 struct tracee {
 	pid_t tid;
 	uint8_t state;   /* enum tracee_state */
 	bool in_call;
 	bool group_stop; /* HELD: by job control too */
 	uint8_t doing;   /* call_class of the call it is in */
+	uint8_t restart; /* enum restart of its last call */
 	uint64_t lost;   /* calls that did not fit into the queue since its last event */
+	uint64_t call, ip; /* of its last call */
 	struct process *process;
 };
 
@@ -123,6 +135,7 @@ void report(struct tracer *tracer, struct tracee *tracee, const struct event *ev
 void report_start(struct tracer *tracer, struct tracee *tracee, enum event_kind kind, pid_t parent);
 void report_exit(struct tracer *tracer, struct tracee *tracee);
 void report_entry(struct tracer *tracer, struct tracee *tracee, const struct __ptrace_syscall_info *info);
+void report_signal(struct tracer *tracer, struct tracee *tracee, int signal); /* it is about to be delivered */
 void report_return(struct tracer *tracer, struct tracee *tracee); /* the call under way is over, one way or another */
 
 /* ptrace-loop.c */

@@ -12,7 +12,8 @@
  *  - Lost calls are a GAP event at their place in the thread's stream, never silence.
  *  - A sensor never stops, slows by more than it must, or ends the application; closing it, killing the process that holds
  *    it, or never dispatching again leaves the application running.
- *  - Not thread-safe: all calls on one sensor from one thread.
+ *  - Not thread-safe: all calls on one sensor from one thread. Nobody may wait for processes that it traces, nor for any
+ *    child (pid -1), without __WNOTHREAD: that would take the ptrace sensor's stops away.
  */
 #ifndef IMSAFE_SENSOR_SENSOR_H
 #define IMSAFE_SENSOR_SENSOR_H
