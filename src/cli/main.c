@@ -7,9 +7,11 @@
 
 const struct verb *const verbs[] = {
 	&verb_trace,
+	&verb_learn,
 	&verb_monitor,
 	&verb_eval,
 	&verb_plot,
+	&verb_profile,
 	&verb_help,
 	NULL,
 };

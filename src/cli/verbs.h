@@ -16,7 +16,11 @@ extern const struct verb *const verbs[]; /* NULL at the end */
 
 extern const struct verb verb_eval;
 extern const struct verb verb_help;
-extern const struct verb verb_monitor, verb_plot, verb_trace;
+extern const struct verb verb_learn;
+extern const struct verb verb_monitor;
+extern const struct verb verb_plot;
+extern const struct verb verb_profile;
+extern const struct verb verb_trace;
 
 /* The list of verbs with what each does. */
 void verbs_usage(FILE *out);

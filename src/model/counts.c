@@ -39,6 +39,8 @@ static unsigned gram_digit(const struct gram *gram, unsigned length, enum gram_o
 {
 	if (order == GRAMS_FORWARD)
 		return !position ? gram->n : position <= gram->n ? gram->symbols[position - 1] + 1U : 0;
+	if (order == GRAMS_REVERSED)
+		return position < gram->n ? gram->symbols[gram->n - 1 - position] + 1U : 0;
 	if (position == length - 1)
 		return gram->symbols[gram->n - 1] + 1U;
 	return position + 2 <= gram->n ? gram->symbols[gram->n - 2 - position] + 1U : 0;

@@ -56,6 +56,7 @@ int gram_compare(const struct gram *a, const struct gram *b);
 enum gram_order {
 	GRAMS_FORWARD,  /* as in struct counts */
 	GRAMS_BACKWARD, /* by the context from its newest symbol to its oldest (shorter first), then by the call */
+	GRAMS_REVERSED, /* by the symbols from the last to the first */
 };
 
 /* The order of grams as indices into them; *ret_index is the caller's to free. */

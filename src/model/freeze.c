@@ -351,8 +351,7 @@ static void fill(const struct freezer *f, struct cell *cells)
 	}
 }
 
-/* Bit per foreign origin that belongs to the application's normal life: in at least two sessions, and half of them. */
-static uint16_t learned_origins(const struct counts *counts)
+uint16_t freeze_origins(const struct counts *counts)
 {
 	uint16_t bits = 0;
 
@@ -386,7 +385,7 @@ static int make_image(const struct freezer *f, const struct counts *counts, enum
 		.exec = exec == NO_STATE ? IMAGE_ROOT : f->states[exec].base,
 		.length = (uint16_t)f->length,
 		.arch = (uint16_t)arch,
-		.origins = learned_origins(counts),
+		.origins = freeze_origins(counts),
 		.calls = counts->calls,
 		.checksum = image_checksum(cell, cells),
 	};

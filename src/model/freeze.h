@@ -20,6 +20,12 @@
 int freeze(const struct counts *counts, enum syscall_arch arch, struct image *ret_image, struct errmsg *err);
 void image_free(struct image *image);
 
+/*
+ * image_header.origins: the foreign origins that belong to the application's normal life, because at least half of the
+ * sessions, and at least two, made calls from there.
+ */
+uint16_t freeze_origins(const struct counts *counts);
+
 /* What image_header.checksum holds. */
 uint64_t image_checksum(const struct cell *cells, uint32_t n);
 

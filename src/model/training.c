@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "model/training.h"
 
+#include <string.h>
+
 #include "model/sample.h"
 
 struct training {
@@ -68,8 +70,6 @@ int training_end(struct training *t)
 {
 	int r = learner_end_trace(t->learner);
 
-	t->hash >>= 1; /* as a positive number in SQLite */
-	t->hash += !t->hash;
 	return r < 0 ? r : learner_counts(t->learner, &t->counts);
 }
 
@@ -78,9 +78,18 @@ const struct counts *training_counts(const struct training *t)
 	return &t->counts;
 }
 
-uint64_t training_hash(const struct training *t)
+uint64_t training_hash(const struct training *t, const char *source)
 {
-	return t->hash;
+	const char *slash = strrchr(source, '/'), *name = slash ? slash + 1 : source, *dot = strrchr(name, '.');
+	size_t n = dot && dot > name ? (size_t)(dot - name) : strlen(name);
+	uint64_t hash = t->hash;
+
+	for (size_t i = 0; i < n; i++) {
+		hash = (hash ^ (unsigned char)name[i]) * 0xd6e8feb86659fd93ULL;
+		hash ^= hash >> 32;
+	}
+	hash >>= 1; /* a positive number in SQLite */
+	return hash ? hash : 1;
 }
 
 uint64_t training_left_out(const struct training *t)
@@ -92,7 +101,7 @@ int training_commit(struct training *t, struct profile *profile, struct profile_
 {
 	int r;
 
-	run->source_hash = t->hash;
+	run->source_hash = training_hash(t, run->source);
 	r = profile_add_run(profile, run, &t->counts, err);
 	if (r >= 0)
 		r = profile_lower_sample_limit(profile, t->sample.limit, err);

@@ -24,7 +24,13 @@ int training_add(struct training *training, const struct event *events, size_t n
 /* The source is over; after this training_counts() and training_hash() are final. */
 int training_end(struct training *training);
 const struct counts *training_counts(const struct training *training);
-uint64_t training_hash(const struct training *training); /* of the events, never 0 */
+
+/*
+ * By which a source is known again: a hash of its events and of its name without folder and suffix, so that a recording
+ * is the same in another folder or format, but two short traces that happen to be equal are two. Never 0.
+ */
+uint64_t training_hash(const struct training *training, const char *source);
+
 uint64_t training_left_out(const struct training *training); /* sessions that fn left out */
 
 /* Adds it to a profile between begin and commit; run says the provenance, its source_hash and totals are filled in. */

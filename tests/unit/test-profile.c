@@ -42,7 +42,7 @@ static int learn_source(struct profile *profile, int source)
 	if (r >= 0)
 		r = training_end(t);
 	if (r >= 0)
-		r = profile_find_run(profile, training_hash(t), &found, &err);
+		r = profile_find_run(profile, training_hash(t, name), &found, &err);
 	if (!r)
 		r = training_commit(t, profile, &run, &err);
 	training_free(t);
