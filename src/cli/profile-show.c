@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/options.h"
+#include "cli/completeness-print.h"
 #include "cli/verbs.h"
 #include "model/freeze.h"
 #include "model/symbol.h"
@@ -166,7 +167,7 @@ json_t *profile_json(struct profile *profile, const struct counts *counts)
 
 struct show_config {
 	unsigned calls, runs;
-	const char *since;
+	const char *since, *curve;
 	bool json;
 };
 
@@ -174,6 +175,8 @@ static const struct option_spec options[] = {
 	OPTION_UINT('n', "calls", "N", struct show_config, calls, 0, ALPHABET, "list the N most frequent calls (15)"),
 	OPTION_UINT('r', "runs", "N", struct show_config, runs, 0, 1e9, "list the N latest learning runs (15)"),
 	OPTION_STRING(0, "since", "DATE", struct show_config, since, "only runs from DATE on: YYYY-MM-DD, or \"YYYY-MM-DD HH:MM\""),
+	OPTION_STRING(0, "curve", "FILE", struct show_config, curve,
+		      "draw how completeness grew with the sessions: SVG, PNG or PDF, by the end of the name"),
 	OPTION_FLAG(0, "json", struct show_config, json, "print JSON, with all runs and calls"),
 	OPTION_END
 };
@@ -307,8 +310,8 @@ static void print_origins(const struct counts *counts)
 	putchar('\n');
 }
 
-static int print_profile(struct profile *profile, const struct counts *counts, const struct show_config *config,
-			 int64_t since, struct errmsg *err)
+static int print_profile(struct profile *profile, const struct counts *counts, const struct completeness *completeness,
+			 const struct show_config *config, int64_t since, struct errmsg *err)
 {
 	enum syscall_arch arch = profile_info(profile)->arch;
 	struct since_count count = { .since = since };
@@ -326,6 +329,8 @@ static int print_profile(struct profile *profile, const struct counts *counts, c
 	printf("image         %u states, %u edges, %u KB\n", image.header->states, image.header->edges,
 	       image.header->cells * (unsigned)sizeof(struct cell) / 1024);
 	image_free(&image);
+	putchar('\n');
+	completeness_print(completeness, arch, stdout);
 	print_calls(arch, counts, config->calls);
 	if (!config->runs || !count.n)
 		return 0;
@@ -337,7 +342,8 @@ static int print_profile(struct profile *profile, const struct counts *counts, c
 	return profile_each_run(profile, list_run, &list, err);
 }
 
-static int print_json(struct profile *profile, const struct counts *counts, int64_t since, struct errmsg *err)
+static int print_json(struct profile *profile, const struct counts *counts, const struct completeness *completeness,
+		      int64_t since, struct errmsg *err)
 {
 	json_t *json = profile_json(profile, counts), *calls = json_object();
 	struct run_list list = { .json = json_array(), .since = since };
@@ -352,6 +358,7 @@ static int print_json(struct profile *profile, const struct counts *counts, int6
 				    json_integer((json_int_t)shown[i].count));
 	}
 	r = profile_each_run(profile, list_run, &list, err);
+	json_object_set_new(json, "completeness", completeness_json(completeness, profile_info(profile)->arch));
 	json_object_set_new(json, "call_counts", calls);
 	json_object_set_new(json, "runs", list.json);
 	if (r >= 0) {
@@ -362,13 +369,39 @@ static int print_json(struct profile *profile, const struct counts *counts, int6
 	return r;
 }
 
-static int show_run(int argc, char **argv)
+static int show(const char *path, const struct show_config *config, struct errmsg *err)
 {
 	_cleanup_(profile_closep) struct profile *profile = NULL;
 	_cleanup_(counts_done) struct counts counts = { 0 };
+	_cleanup_(completeness_done) struct completeness completeness = { 0 };
+	int64_t since = 0;
+	int r;
+
+	if (config->since && date_parse(config->since, &since) < 0)
+		return errmsg_set(err, -EINVAL, NULL, 0, "'%s' is no date; use YYYY-MM-DD", config->since);
+	r = profile_open(path, PROFILE_READ, NULL, &profile, err);
+	if (r >= 0)
+		r = profile_counts(profile, since, &counts, err);
+	if (r < 0)
+		return r;
+	if (!since)
+		r = completeness_of_profile(profile, &completeness, err);
+	else if ((r = completeness_of_counts(&counts, &completeness)) < 0)
+		errmsg_errno(err, r, path, "estimating completeness");
+	if (r >= 0)
+		r = config->json ? print_json(profile, &counts, &completeness, since, err) :
+				   print_profile(profile, &counts, &completeness, config, since, err);
+	if (r >= 0 && config->curve)
+		r = completeness_plot(&completeness, config->curve, err);
+	if (r >= 0 && !config->json)
+		profile_print_warnings(&counts, stderr);
+	return r;
+}
+
+static int show_run(int argc, char **argv)
+{
 	struct show_config config = { .calls = 15, .runs = 15 };
 	struct errmsg err = { 0 };
-	int64_t since = 0;
 	int rest = 0, r;
 
 	r = options_parse(&verb_profile_show, argc, argv, &config, false, &rest, &err);
@@ -376,20 +409,10 @@ static int show_run(int argc, char **argv)
 		return EXIT_OK;
 	if (r >= 0 && argc - rest != 1)
 		r = errmsg_set(&err, -EINVAL, NULL, 0, "name one profile to show");
-	if (r >= 0 && config.since && (r = date_parse(config.since, &since)) < 0)
-		errmsg_set(&err, r, NULL, 0, "'%s' is no date; use YYYY-MM-DD", config.since);
 	if (r >= 0)
-		r = profile_open(argv[rest], PROFILE_READ, NULL, &profile, &err);
+		r = show(argv[rest], &config, &err);
 	if (r >= 0)
-		r = profile_counts(profile, since, &counts, &err);
-	if (r >= 0)
-		r = config.json ? print_json(profile, &counts, since, &err) :
-				  print_profile(profile, &counts, &config, since, &err);
-	if (r < 0) {
-		errmsg_print(&err, stderr, "imsafe");
-		return EXIT_ERROR;
-	}
-	if (!config.json)
-		profile_print_warnings(&counts, stderr);
-	return EXIT_OK;
+		return EXIT_OK;
+	errmsg_print(&err, stderr, "imsafe");
+	return EXIT_ERROR;
 }

@@ -7,6 +7,7 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 
+#include "cli/completeness-print.h"
 #include "cli/profile-show.h"
 #include "cli/progress.h"
 #include "cli/sources.h"
@@ -282,10 +283,13 @@ static int learn_all(struct learning *l, struct errmsg *err)
 
 static int report(struct learning *l, struct errmsg *err)
 {
+	_cleanup_(completeness_done) struct completeness completeness = { 0 };
 	_cleanup_(counts_done) struct counts counts = { 0 };
 	int r;
 
 	r = profile_counts(l->profile, 0, &counts, err);
+	if (r >= 0)
+		r = completeness_of_profile(l->profile, &completeness, err);
 	if (r < 0)
 		return r;
 	if (l->config->json) {
@@ -295,6 +299,8 @@ static int report(struct learning *l, struct errmsg *err)
 					 "gaps", (json_int_t)l->gaps, "lost", (json_int_t)l->lost);
 
 		json_object_set_new(json, "profile", profile_json(l->profile, &counts));
+		json_object_set_new(json, "completeness",
+				    completeness_json(&completeness, profile_info(l->profile)->arch));
 		json_dumpf(json, stdout, JSON_INDENT(2));
 		putchar('\n');
 		json_decref(json);
@@ -312,6 +318,7 @@ static int report(struct learning *l, struct errmsg *err)
 		printf("; %zu damaged and left out", l->damaged);
 	putchar('\n');
 	profile_print_summary(l->profile, &counts, stdout);
+	completeness_print_line(&completeness, stdout);
 	profile_print_warnings(&counts, stderr);
 	return 0;
 }
