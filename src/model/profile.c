@@ -70,6 +70,8 @@ int profile_error(struct profile *p, int code, struct errmsg *err)
 	case SQLITE_NOTADB:
 		return errmsg_set(err, -EBADMSG, p->path, 0, "this is not a profile");
 	case SQLITE_IOERR:
+		if (!system)
+			sqlite3_file_control(p->db, "main", SQLITE_FCNTL_LAST_ERRNO, &system);
 		if (system)
 			return errmsg_errno(err, -system, p->path, "reading or writing the profile");
 		return errmsg_set(err, -EIO, p->path, 0, "the profile cannot be read or written: %s", sqlite3_errmsg(p->db));
