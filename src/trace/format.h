@@ -27,7 +27,8 @@ struct reader_ops {
 	void (*close)(struct trace_reader *reader);
 };
 
-extern const struct reader_ops text_reader, compact_reader, unm_reader, adfa_reader;
+extern const struct reader_ops text_reader, compact_reader, unm_reader, adfa_reader, strace_reader,
+	auditd_reader, lidds_reader;
 
 struct trace_writer {
 	const struct writer_ops *ops;

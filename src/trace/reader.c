@@ -14,9 +14,9 @@ static const struct {
 	[TRACE_COMPACT] = { "compact", &compact_reader },
 	[TRACE_UNM] = { "unm", &unm_reader },
 	[TRACE_ADFA] = { "adfa", &adfa_reader },
-	[TRACE_STRACE] = { "strace", NULL },
-	[TRACE_AUDITD] = { "auditd", NULL },
-	[TRACE_LIDDS] = { "lidds", NULL },
+	[TRACE_STRACE] = { "strace", &strace_reader },
+	[TRACE_AUDITD] = { "auditd", &auditd_reader },
+	[TRACE_LIDDS] = { "lidds", &lidds_reader },
 };
 
 const char *trace_format_name(enum trace_format format)

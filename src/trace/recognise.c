@@ -6,7 +6,7 @@
 #include "trace/compact.h"
 #include "trace/digits.h"
 #include "trace/format.h"
-#include "trace/text.h"
+#include "trace/lines.h"
 
 #define LOOK (64U << 10) /* how far to look for the first line that tells */
 
@@ -51,7 +51,11 @@ static int recognise_line(const char *at, const char *end)
 
 	if (n >= 0)
 		return n == 3 ? TRACE_TEXT : n == 2 ? TRACE_UNM : TRACE_ADFA;
-	return -EINVAL;
+	if (auditd_knows(at, end))
+		return TRACE_AUDITD;
+	if (lidds_knows(at, end))
+		return TRACE_LIDDS;
+	return strace_knows(at, end) ? TRACE_STRACE : -EINVAL;
 }
 
 /* By the whole lines in [at, end). 0: none of them tells. */

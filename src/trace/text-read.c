@@ -10,6 +10,7 @@
 #include "trace/digits.h"
 #include "trace/format.h"
 #include "trace/header.h"
+#include "trace/lines.h"
 #include "trace/text.h"
 
 struct text {
@@ -74,21 +75,11 @@ static int read_time(struct trace_reader *reader, struct words *words)
 {
 	struct text *text = reader->state;
 	const char *word = next_word(words);
-	uint64_t seconds, fraction = 0;
+	uint64_t time;
 
-	if (!word || !digits_parse(&word, UINT64_MAX / 1000000000 - 1, &seconds))
+	if (!word || !parse_seconds(&word, &time) || *word)
 		return -EINVAL;
-	if (*word == '.') {
-		const char *from = ++word;
-
-		if (!digits_parse(&word, 999999999, &fraction) || word - from > 9)
-			return -EINVAL;
-		for (long i = word - from; i < 9; i++)
-			fraction *= 10;
-	}
-	if (*word)
-		return -EINVAL;
-	text->time = seconds * 1000000000 + fraction;
+	text->time = time;
 	return 0;
 }
 
