@@ -103,8 +103,9 @@ int log_writer_open(const char *path, const struct log_info *info, struct log_wr
 	if (!writer)
 		return errmsg_errno(err, -ENOMEM, path, "cannot write the log");
 	writer->fd = STDOUT_FILENO;
-	snprintf(writer->path, sizeof(writer->path), "%s", strcmp(path, "-") ? path : "standard output");
+	snprintf(writer->path, sizeof(writer->path), "standard output");
 	if (strcmp(path, "-")) {
+		snprintf(writer->path, sizeof(writer->path), "%s", path);
 		writer->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 		if (writer->fd < 0) {
 			int r = -errno;

@@ -485,11 +485,11 @@ static void print_next(const struct text *t, const struct output_context *contex
 		print_command(t, &first, command, "the graph");
 	}
 	if (context->trace && strcmp(context->trace, "-") && context->profile) {
-		snprintf(command, sizeof(command), "imsafe learn %s %s", output_shell_word(context->profile, profile, sizeof(profile)),
+		snprintf(command, sizeof(command), "imsafe learn -o %s %s", output_shell_word(context->profile, profile, sizeof(profile)),
 			 output_shell_word(context->trace, path, sizeof(path)));
 		print_command(t, &first, command, "a false alarm? only after a look: teach it to the profile");
 	} else if (context->source && context->profile) {
-		snprintf(command, sizeof(command), "imsafe trace -f -o new.imt %s; imsafe learn %s new.imt", context->source,
+		snprintf(command, sizeof(command), "imsafe trace -f -o new.imt %s; imsafe learn -o %s new.imt", context->source,
 			 output_shell_word(context->profile, profile, sizeof(profile)));
 		print_command(t, &first, command, "a false alarm? record such work and teach it to the profile");
 	}
