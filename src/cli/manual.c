@@ -76,6 +76,10 @@ void manual_page(const struct verb *verb, const char *extra, FILE *out)
 	put_text(verb->synopsis, out);
 	fputs("\n.SH DESCRIPTION\n", out);
 	put_text(verb->description, out);
+	for (const struct verb *const *sub = verb->subverbs; sub && *sub; sub++) {
+		fprintf(out, ".TP\n\\fB%s\\fR\n", (*sub)->name);
+		put_text((*sub)->summary, out);
+	}
 	put_options(verb, out);
 	if (extra)
 		fputs(extra, out);

@@ -139,7 +139,7 @@ static int verb_monitor_run(int argc, char **argv);
 const struct verb verb_monitor = {
 	.name = "monitor",
 	.summary = "watch a live source or a trace against a profile",
-	.synopsis = "[OPTIONS] PROFILE TRACE | [OPTIONS] PROFILE {-p PID | -x FILE | -u UNIT | -g} ... | [OPTIONS] PROFILE -- COMMAND ...",
+	.synopsis = "[OPTIONS] PROFILE {TRACE | -p PID | -x FILE | -u UNIT | -g | -- COMMAND ...}",
 	.description = "Scores every system call by how well the profile foresaw it, and raises an alarm when the running mean of a\n"
 		       "thread's normality falls below the threshold, or at once at a call from memory that should make none.\n"
 		       "TRACE is a trace file of any known format, or '-' for standard input. On a terminal, live sources get\n"

@@ -400,14 +400,6 @@ const struct verb verb_profile = {
 	.description = "Works on profiles: the files in which 'imsafe learn' keeps what an application normally does. They are there\n"
 		       "to be read, compared and reviewed.\n"
 		       "\n"
-		       "  show      what a profile is of, what it learned, and from where\n"
-		       "  diff      what one profile has that another lacks\n"
-		       "  merge     add profiles together\n"
-		       "  subtract  take learning runs out of a profile again\n"
-		       "  check     is everything in a profile as it should be\n"
-		       "  export    a profile as text, for review and version control\n"
-		       "  import    make a profile of such a text\n"
-		       "\n"
 		       "'imsafe profile VERB --help' explains each.",
 	.examples = "  imsafe profile show ftpd.db\n"
 		    "  imsafe profile diff old.db new.db\n",
