@@ -48,7 +48,7 @@ struct event {
 		__u64 site; /* CALL: SITE(module, offset), 0 = unknown */
 		__u64 lost; /* GAP: how many calls, 0 = unknown */
 		struct {
-			__u32 parent; /* FORK: the thread that made it; EXEC: the thread's id before, if another */
+			__u32 parent; /* FORK: the thread that made it, 0 = not known; EXEC: the thread's id before, if another */
 			__u32 pid;    /* ATTACH, FORK, EXEC: the process (thread-group id), 0 = unknown */
 		};
 	};

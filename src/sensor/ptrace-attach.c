@@ -74,10 +74,12 @@ static int explain_refusal(pid_t pid, int error, struct errmsg *err)
 	struct status status;
 	char name[64], path[64], yama[16];
 
-	if (status_read(pid, &status) < 0 || error == -ESRCH)
+	if (status_read(pid, &status) < 0)
 		return errmsg_set(err, -ESRCH, NULL, 0, "process %d has ended", pid);
 	if (status.state == 'Z' || status.state == 'X')
 		return errmsg_set(err, -ESRCH, NULL, 0, "process %d has ended (a zombie that its parent has not collected)", pid);
+	if (error == -ESRCH)
+		return errmsg_set(err, -ESRCH, NULL, 0, "process %d has ended", pid);
 	if (status.tracer) {
 		pid_t unused;
 

@@ -49,20 +49,13 @@ static void follow(struct tracer *tracer, struct tracee *tracee, pid_t parent)
 static void follow_orphan(void *data, uint32_t tid, void *record)
 {
 	struct tracee *tracee = record;
-	struct tracer *tracer = data;
-	pid_t pid, parent = 0;
+	struct process *process = process_find(data, tracee->parent);
 
 	if (tracee->state != TRACEE_HELD)
 		return;
-	if (thread_process((pid_t)tid, &pid, &parent) >= 0) {
-		struct process *process = process_find(tracer, parent);
-
-		if (pid != (pid_t)tid)
-			parent = pid; /* a thread: made by some thread of its process */
-		else if (process)
-			process_share_space(tracee->process, process);
-	}
-	follow(tracer, tracee, parent);
+	if (process)
+		process_share_space(tracee->process, process);
+	follow(data, tracee, tracee->parent);
 }
 
 /*
@@ -94,6 +87,10 @@ static void meet(struct tracer *tracer, pid_t tid, bool group_stop)
 		return;
 	}
 	tracee->group_stop = group_stop;
+	if (pid != tid)
+		tracee->parent = pid; /* made by some thread of its process */
+	else if (process_find(tracer, parent))
+		tracee->parent = parent;
 	tracer->held++;
 }
 

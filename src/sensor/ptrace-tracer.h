@@ -61,6 +61,7 @@ struct tracee {
 	uint8_t state;   /* enum tracee_state */
 	bool in_call;
 	bool group_stop; /* HELD: by job control too */
+	pid_t parent;    /* HELD: what /proc says, 0 if it is nobody we know */
 	uint8_t doing;   /* call_class of the call it is in */
 	uint8_t restart; /* enum restart of its last call */
 	uint64_t lost;   /* calls that did not fit into the queue since its last event */
