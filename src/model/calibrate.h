@@ -5,13 +5,13 @@
  * score_step() as live, and what is looked at is each session's peak: how high a window's mean rose. The limits are the
  * lowest ones that keep the share of sessions with a peak above them at the target.
  *
- * Which quantile: of N sessions, those above a limit that k - 1 of them exceed are at most k / (N + 1) of new ones, if new
- * ones are like them (Vovk's conformal argument); so k = floor(rate (N + 1)). Several windows share the rate evenly: each
- * is exceeded by as many sessions as the others, and the sessions above any of them are within the target.
+ * Which quantile: a new session that is like the N known ones could as well be any of the N + 1 (Vovk's conformal argument). If
+ * each of them in turn is the new one, those alarm that are above a limit, and those that are the limit themselves: that many
+ * of N + 1 are expected and are kept within the rate. Several windows share it evenly: each is exceeded by as many sessions.
  *
  * Interval: Wilson's 95 % for the share, with the number of sessions reduced by the design effect of the folds (Kish;
  * similar sessions alarm together, so that they are worth fewer independent ones). Thin: fewer of these than 3 / rate (the
- * rule of three: 3 / n is the upper bound for what was seen 0 times of n).
+ * rule of three: 3 / n is the upper bound for what was seen 0 times of n); limits are then not set under a floor.
  */
 #ifndef IMSAFE_MODEL_CALIBRATE_H
 #define IMSAFE_MODEL_CALIBRATE_H
@@ -22,11 +22,13 @@
 #include "core/score.h"
 #include "model/profile.h"
 #include "model/folds.h"
+#include "model/limits.h"
 
 struct calibrate_config {
 	double rate;          /* target: share of sessions with an alarm (0.01 = 1 %), or alarms per day */
 	bool per_day;         /* rate is alarms per day, at the rate of sessions seen in training */
 	unsigned means[MEAN_WINDOWS]; /* mean lengths, 0 = unused; all 0: the defaults */
+	unsigned min_calls;   /* 0: the default */
 	enum score_reading reading;
 };
 
@@ -40,10 +42,13 @@ struct calibration {
 	char text[256];       /* one sentence for people: the rate, the interval, how it was estimated */
 };
 
-#define THRESHOLD_DEFAULT 60.0 /* percent; used when there is nothing to calibrate from */
 #define RATE_DEFAULT 0.01
-#define MEAN_DEFAULT 32
-#define MEANS_DEFAULT { MEAN_DEFAULT }
+/*
+ * Mean lengths of the automatic threshold: a short, a middle and a long one, so that neither a few odd calls nor a long drift
+ * slip through; the first is the one that is shown. Chosen by what they find of foreign segments spliced into left-out
+ * normals (bench/detection.md): no single length comes near on all of ADFA-LD, sendmail, xlock and login.
+ */
+#define MEANS_DEFAULT { MEAN_DEFAULT, 8, 128 }
 #define MIN_CALLS_DEFAULT 16
 
 /* -ENODATA: a rate per day was asked for, but the training traces carry no times. */
@@ -54,7 +59,7 @@ int calibrate(struct profile *profile, const struct calibrate_config *config, st
 int calibrate_folds(const struct folds *folds, const struct calibrate_config *config, double sessions_per_day,
 		     struct calibration *ret_calibration, struct errmsg *err);
 
-/* A policy with a threshold in percent that the user chose; not yet armed. */
+/* A policy with a threshold in percent that the user chose, the same for all means (none: MEAN_DEFAULT); not yet armed. */
 void policy_set(struct policy *policy, double threshold, const unsigned means[MEAN_WINDOWS], enum score_reading reading);
 
 #endif

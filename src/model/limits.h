@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Limits of several windows from sessions' peaks (calibrate.h says by which rule). */
+#ifndef IMSAFE_MODEL_LIMITS_H
+#define IMSAFE_MODEL_LIMITS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/score.h"
+
+#define THRESHOLD_DEFAULT 60.0 /* percent; used when there is nothing to calibrate from */
+#define MEAN_DEFAULT      32   /* calls; the one that is shown */
+
+/* The limit of a window of this length when there is nothing to calibrate from: THRESHOLD_DEFAULT for MEAN_DEFAULT calls. */
+uint16_t limit_default(unsigned length);
+
+/* One session: how high each window's mean rose, the lowest limit without an alarm; how many equal ones; its fold. */
+struct peaks {
+	uint16_t window[MEAN_WINDOWS];
+	uint32_t fold;
+	uint64_t copies;
+};
+
+/* Whether a session raises an alarm under the policy's limits. */
+static inline int peaks_alarm(const struct peaks *peaks, const struct policy *policy)
+{
+	for (int w = 0; w < MEAN_WINDOWS && policy->window[w].length; w++)
+		if (peaks->window[w] > policy->window[w].limit)
+			return 1;
+	return 0;
+}
+
+struct limits {
+	double sessions;
+	double alarms;    /* sessions above a limit */
+	double expected;  /* share of new sessions */
+	double effective; /* how many independent sessions they are worth */
+	double needed;    /* to promise the rate: 3 / rate */
+	bool thin;        /* effective < needed */
+};
+
+/*
+ * Sets the limits of the policy's windows to the lowest ones at which no more than the share rate of new sessions is
+ * expected to alarm, each window exceeded by as many sessions as the others. Thin training gets no limit under a floor that
+ * falls from limit_default() (nothing known) to none (enough known): a few equal sessions do not make a tight threshold.
+ * -ENOMEM.
+ */
+int limits_choose(const struct peaks *peaks, size_t n, double rate, struct policy *policy, struct limits *ret_limits);
+
+#endif
