@@ -175,7 +175,6 @@ static int auto_policy(struct judge *judge, const struct monitor_config *config,
 	};
 	struct calibration calibration = { 0 };
 	struct errmsg why = { 0 };
-	double automatic;
 	bool insist = config->threshold_auto || config->rate_given;
 	int r;
 
@@ -185,18 +184,15 @@ static int auto_policy(struct judge *judge, const struct monitor_config *config,
 		*err = why;
 		return r;
 	}
-	automatic = score_normality(calibration.policy.window[0].limit) / 100.0;
-	if (r < 0 || (calibration.thin && !insist)) {
+	if (r < 0) {
 		policy_set(&judge->policy, THRESHOLD_DEFAULT, config->means, config->reading);
 		snprintf(judge->threshold, sizeof(judge->threshold), "%.0f %%, a default that promises nothing", THRESHOLD_DEFAULT);
-		if (r < 0)
-			snprintf(judge->promise, sizeof(judge->promise), "%.480s", why.text);
-		else
-			snprintf(judge->promise, sizeof(judge->promise), "%s; --threshold auto would take %.1f %%", calibration.text, automatic);
+		snprintf(judge->promise, sizeof(judge->promise), "%.480s", why.text);
 		return 0;
 	}
 	judge->policy = calibration.policy;
-	snprintf(judge->threshold, sizeof(judge->threshold), "%.1f %%, from the training", automatic);
+	snprintf(judge->threshold, sizeof(judge->threshold), "%.1f %%, from the training",
+		 score_normality(calibration.policy.window[0].limit) / 100.0);
 	snprintf(judge->promise, sizeof(judge->promise), "%s", calibration.text);
 	return 0;
 }

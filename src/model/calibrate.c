@@ -42,20 +42,33 @@ static void wilson(double share, double n, double *ret_low, double *ret_high)
 	*ret_high = fmin(1, centre + half);
 }
 
+/* Two digits say enough of an estimate. */
+static const char *number(double x, char buffer[16])
+{
+	snprintf(buffer, 16, x >= 10 ? "%.0f" : x >= 0.001 ? "%.2g" : "0", x);
+	return buffer;
+}
+
 static void say(struct calibration *c, const struct calibrate_config *config)
 {
-	const char *of = config->per_day ? "alarms a day" : "% of sessions with a false alarm";
+	const char *before = config->per_day ? "" : "false alarms in ";
+	const char *after = config->per_day ? " false alarms a day" : " % of sessions";
 	double scale = config->per_day ? 1 : 100;
+	char rate[16], expected[16], low[16], high[16];
 
+	number(config->rate * scale, rate);
+	number(c->expected * scale, expected);
+	number(c->low * scale, low);
+	number(c->high * scale, high);
 	if (c->thin)
 		snprintf(c->text, sizeof(c->text),
-			 "training is too thin to promise %.3g %s: expect %.2g (95 %%: %.2g to %.2g), from %.0f sessions in %.0f "
-			 "groups; about %.0f sessions would do", config->rate * scale, of, c->expected * scale, c->low * scale,
-			 c->high * scale, c->sessions, c->clusters, c->needed);
+			 "training is too thin to promise %s%s%s: expect %s (95 %%: %s to %s), from %.0f sessions in %.0f groups of "
+			 "similar ones; about %.0f sessions would do", before, rate, after, expected, low, high, c->sessions,
+			 c->clusters, c->needed);
 	else
 		snprintf(c->text, sizeof(c->text),
-			 "expect %.2g %s (95 %%: %.2g to %.2g), estimated by leaving out each of %.0f groups of similar sessions "
-			 "among %.0f", c->expected * scale, of, c->low * scale, c->high * scale, c->clusters, c->sessions);
+			 "expect %s%s%s (95 %%: %s to %s), estimated by leaving out each of %.0f groups of similar sessions among %.0f",
+			 before, expected, after, low, high, c->clusters, c->sessions);
 }
 
 /* The defaults; the policy has its windows already. */
@@ -70,8 +83,8 @@ static void nothing_to_compare(const struct folds *folds, struct calibration *c,
 	c->thin = true;
 	c->expected = c->high = 1;
 	snprintf(c->text, sizeof(c->text),
-		 "nothing to estimate false alarms from (%.0f sessions, all alike): the threshold is a default; about %.0f different "
-		 "sessions would do", c->sessions, c->needed);
+		 "nothing to estimate false alarms from, as there are no two different sessions: the threshold is a default; about "
+		 "%.0f sessions would do", c->needed);
 }
 
 /* A session's peaks are the highest of its pieces'. */

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The automatic threshold: limits by hand, and the promised rate kept on new sessions of a world whose truth is known. */
+#include <math.h>
+#include <string.h>
+
+#include "model/calibrate.h"
+#include "model/freeze.h"
+#include "../tap.h"
+
+static struct policy windows(unsigned a, unsigned b)
+{
+	struct policy policy;
+
+	policy_set(&policy, 0, (unsigned[MEAN_WINDOWS]){ a, b }, READING_PREDICTOR);
+	return policy;
+}
+
+static void check_limits(void)
+{
+	/* 599 different sessions with peaks 10, 20 ... 5990, each its own fold. */
+	static struct peaks peaks[599];
+	struct policy policy = windows(32, 0);
+	struct limits limits;
+
+	for (unsigned i = 0; i < 599; i++)
+		peaks[i] = (struct peaks){ .window = { (uint16_t)(10 * (i + 1)), (uint16_t)(10 * (i % 2 ? i + 1 : 599 - i)) },
+					   .fold = i, .copies = 1 };
+	ok(limits_choose(peaks, 599, 0.01, &policy, &limits) == 0, "limits are chosen");
+	/* 1 % of 600 is 6: five above, the sixth is the limit. */
+	ok(policy.window[0].limit == 5940 && limits.alarms == 5 && fabs(limits.expected - 0.01) < 1e-12,
+	   "1 %% of 599 sessions: five above the limit, one on it");
+	ok(!limits.thin && limits.needed == 300 && limits.effective >= 598 && limits.effective <= 600,
+	   "independent sessions are worth what they are (%.1f)", limits.effective);
+
+	/* Both windows: odd ones have the same peak in both, even ones are high in one and low in the other. */
+	policy = windows(32, 8);
+	limits_choose(peaks, 599, 0.01, &policy, &limits);
+	ok(limits.expected <= 0.01 && limits.expected > 0.006 && policy.window[0].limit > 5940,
+	   "two windows share the rate (%.4f)", limits.expected);
+
+	/* Folds of ten that alarm together: 60 above the limit in 6 folds of 60. */
+	policy = windows(32, 0);
+	for (unsigned i = 0; i < 599; i++)
+		peaks[i].fold = i / 10;
+	limits_choose(peaks, 599, 0.1, &policy, &limits);
+	ok(limits.effective > 55 && limits.effective < 75, "sessions that alarm together count once (%.1f)", limits.effective);
+}
+
+static void check_thin(void)
+{
+	struct peaks peaks[10];
+	struct policy policy = windows(32, 8);
+	struct limits limits;
+
+	for (unsigned i = 0; i < 10; i++)
+		peaks[i] = (struct peaks){ .window = { (uint16_t)i, (uint16_t)(100 - i) }, .fold = i, .copies = 1 };
+	limits_choose(peaks, 10, 0.01, &policy, &limits);
+	ok(limits.thin && limits.alarms == 0 && limits.expected == 1. / 11, "ten sessions: thin, 1 in 11 at best");
+	ok(policy.window[0].limit == lround(limit_default(32) * (1 - 10. / 300)), "the limit is the floor");
+	ok(policy.window[1].limit > policy.window[0].limit, "the short window's floor is higher");
+	ok(limit_default(MEAN_DEFAULT) == lround(0.4 * COST_MAX) && limit_default(1024) == limit_default(MEAN_DEFAULT),
+	   "the floor is the default threshold");
+	for (unsigned i = 0; i < 10; i++)
+		peaks[i].window[0] = (uint16_t)(30000 + i);
+	policy = windows(32, 0);
+	limits_choose(peaks, 10, 0.01, &policy, &limits);
+	ok(policy.window[0].limit == 30009, "or the highest peak, if that is higher");
+	/* The highest one was met three times: it would not be new. */
+	peaks[9].copies = 3;
+	limits_choose(peaks, 10, 0.01, &policy, &limits);
+	ok(policy.window[0].limit == 30009 && limits.sessions == 12 && limits.expected == 1. / 13, "equal sessions are counted");
+}
+
+static uint64_t state;
+
+static unsigned below(unsigned n)
+{
+	state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+	return (unsigned)((state >> 33) % n);
+}
+
+#define LONGEST 400
+
+/*
+ * Sessions of an application that has three programs. Each repeats phrases of its own; now and then comes one of many rare
+ * phrases, some of which the training never saw.
+ */
+static size_t make_session(uint16_t *symbols)
+{
+	unsigned program = below(3), calls = 100 + below(200), n = 0;
+
+	symbols[n++] = SYMBOL_FORK;
+	while (n < calls) {
+		unsigned rare = below(60) == 0, phrase = rare ? 100 + below(1 + below(400)) : program * 8 + below(8);
+		unsigned length = 3 + phrase % 9;
+
+		for (unsigned i = 0; i < length; i++)
+			symbols[n++] = (uint16_t)((phrase * 37 + i * i * (phrase + 3)) % 120);
+	}
+	return n;
+}
+
+static void add(struct folds *folds, unsigned sessions)
+{
+	uint16_t symbols[LONGEST];
+
+	for (unsigned i = 0; i < sessions; i++) {
+		struct session session = { .symbols = symbols, .n = make_session(symbols) };
+
+		if (folds_add(folds, &session, 1, 1) < 0)
+			ok(false, "folds_add");
+	}
+}
+
+static bool alarms(const struct image *image, const struct policy *policy)
+{
+	uint16_t symbols[LONGEST];
+	struct score score = { .generation = policy->generation };
+	size_t n = make_session(symbols);
+
+	for (size_t i = 0; i < n; i++) {
+		struct event event = folds_event(symbols[i]);
+
+		if (score_step(&score, image, policy, &event).flags & VERDICT_ALARM)
+			return true;
+	}
+	return false;
+}
+
+/* Trains, calibrates, and counts false alarms on sessions that were not there. */
+static double achieved(unsigned sessions, double rate, struct calibration *ret_calibration)
+{
+	enum { NEW = 1500 };
+	_cleanup_(folds_freep) struct folds *folds = folds_new(6);
+	struct calibrate_config config = { .rate = rate };
+	struct policy policy;
+	struct image image;
+	unsigned n = 0;
+
+	add(folds, sessions);
+	if (folds_prepare(folds) < 0 || calibrate_folds(folds, &config, 0, ret_calibration, NULL) < 0 ||
+	    folds_image(folds, UINT32_MAX, &image, NULL) < 0) {
+		ok(false, "calibrated");
+		return 1;
+	}
+	policy = ret_calibration->policy;
+	policy_arm(&policy, image.header, 0);
+	for (int i = 0; i < NEW; i++)
+		n += alarms(&image, &policy);
+	image_free(&image);
+	return (double)n / NEW;
+}
+
+static void check_promise(void)
+{
+	static const double rates[] = { 0.01, 0.05 };
+	struct calibration c, again;
+	struct errmsg err = { 0 };
+	double share;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(rates); i++) {
+		state = 7;
+		share = achieved(400, rates[i], &c);
+		ok(!c.thin && c.expected <= rates[i] && c.low <= c.expected && c.high >= c.expected, "stated: %s", c.text);
+		ok(share <= 2 * rates[i], "asked for %.2f, stated %.4f, achieved %.4f", rates[i], c.expected, share);
+		ok(share >= rates[i] / 20, "and not by never alarming");
+	}
+	state = 7;
+	achieved(400, rates[1], &again);
+	ok(!memcmp(&c, &again, sizeof(c)), "the same training gives the same calibration");
+	state = 8;
+	share = achieved(12, 0.01, &c);
+	ok(c.thin && c.expected > 0.01 && strstr(c.text, "too thin"), "%s", c.text);
+	ok(share <= 2 * c.expected, "stated %.3f, achieved %.4f", c.expected, share);
+	state = 9;
+	share = achieved(1, 0.01, &c);
+	ok(c.thin && c.policy.window[0].limit == limit_default(MEAN_DEFAULT), "%s", c.text);
+	{
+		_cleanup_(folds_freep) struct folds *folds = folds_new(6);
+		struct calibrate_config config = { .rate = 0 };
+
+		add(folds, 3);
+		ok(folds_prepare(folds) == 0 && calibrate_folds(folds, &config, 0, &c, &err) == -EINVAL, "%s", err.text);
+		config = (struct calibrate_config){ .rate = 1, .per_day = true };
+		ok(calibrate_folds(folds, &config, 1000, &c, &err) == 0 && c.expected > 1,
+		   "1 alarm a day of 1000 sessions a day: %s", c.text);
+	}
+}
+
+int main(void)
+{
+	check_limits();
+	check_thin();
+	check_promise();
+	return tap_done();
+}
