@@ -105,7 +105,7 @@ int log_writer_open(const char *path, const struct log_info *info, struct log_wr
 	writer->fd = STDOUT_FILENO;
 	snprintf(writer->path, sizeof(writer->path), "standard output");
 	if (strcmp(path, "-")) {
-		snprintf(writer->path, sizeof(writer->path), "%s", path);
+		snprintf(writer->path, sizeof(writer->path), "%s", path ? path : "");
 		writer->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 		if (writer->fd < 0) {
 			int r = -errno;
@@ -196,7 +196,7 @@ void log_writer_alarm(struct log_writer *writer, const struct alarm *alarm, cons
 	if (alarm->flags & VERDICT_ALARM)
 		put_line(writer, "# alarm %" PRIu64 " %u mean %.2f threshold %.2f over %u", alarm->sequence, alarm->tid,
 			 score_normality(alarm->mean[alarm->window]) / 100.0,
-			 score_normality(policy->window[alarm->window].limit) / 100.0, policy->window[alarm->window].length);
+			 limit_percent(policy->window[alarm->window].limit), policy->window[alarm->window].length);
 }
 
 void log_writer_started(struct log_writer *writer, uint64_t sequence, uint32_t tid)

@@ -34,6 +34,12 @@ struct alarm {
 	size_t n_history;
 };
 
+/* A threshold as people set it: the percentage of a limit, not rounded down as a score is. */
+static inline double limit_percent(uint32_t limit)
+{
+	return (COST_MAX - (double)limit) * 100 / COST_MAX;
+}
+
 struct monitor;
 
 struct monitor_callbacks {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 #include <time.h>
 
@@ -147,7 +148,7 @@ json_t *output_json(const struct explanation *e, const struct output_context *co
 	set_number(object, "thread_calls", alarm->thread_calls + 1);
 	set_number(object, "mean_length", e->policy->window[alarm->window].length);
 	set_percent(object, "mean", alarm->mean[alarm->window]);
-	set_percent(object, "threshold", e->policy->window[alarm->window].limit);
+	json_object_set_new(object, "threshold", json_real(round(limit_percent(e->policy->window[alarm->window].limit) * 100) / 100));
 	set_number(object, "judged_calls", e->window);
 	set_number(object, "unseen_calls", e->unseen);
 	set_number(object, "never_calls", e->never);

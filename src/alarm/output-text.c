@@ -307,7 +307,7 @@ static void print_why(const struct text *t)
 	}
 	fprintf(t->out, "mean normality of the last %u calls is %s%.1f %%%s, the threshold %.1f %%\n",
 		e->policy->window[e->alarm->window].length, color_on(t, RED), percent(e->alarm->mean[e->alarm->window]),
-		color_off(t, RED), percent(e->policy->window[e->alarm->window].limit));
+		color_off(t, RED), limit_percent(e->policy->window[e->alarm->window].limit));
 	next_line(t);
 	fprintf(t->out, "%u of the last %u calls never came in this place in %s calls of training\n", e->unseen, e->window,
 		grouped(e->image->header->calls, number));

@@ -252,13 +252,11 @@ static const char *mark_sign(const struct canvas *canvas, enum chart_mark kind)
 
 static void print_legend(const struct canvas *canvas, const struct chart *chart)
 {
+	/* The most telling first: what does not fit is left out. */
 	bool utf8 = canvas->terminal->utf8;
 	struct legend legend = { canvas, 0, 0 };
 	char text[64];
 
-	for (size_t i = 0; i < chart->n_series; i++)
-		if (chart->series[i].name)
-			legend_item(&legend, chart->series[i].color, utf8 ? "━" : "=", chart->series[i].name);
 	for (size_t i = 0; i < chart->n_lines; i++)
 		if (chart->lines[i].label)
 			legend_item(&legend, chart->lines[i].color, utf8 ? "╌" : "-", chart->lines[i].label);
@@ -269,6 +267,9 @@ static void print_legend(const struct canvas *canvas, const struct chart *chart)
 		if (chart_mark_legend(chart, (enum chart_mark)kind, text, sizeof(text)))
 			legend_item(&legend, kind == CHART_MARK_GAP ? CHART_ORANGE : CHART_RED,
 				    mark_sign(canvas, (enum chart_mark)kind), text);
+	for (size_t i = 0; i < chart->n_series; i++)
+		if (chart->series[i].name)
+			legend_item(&legend, chart->series[i].color, utf8 ? "━" : "=", chart->series[i].name);
 	if (legend.items)
 		fputc('\n', canvas->out);
 }

@@ -15,6 +15,7 @@
 void monitor_report_message(struct monitor_report *report, const struct errmsg *err)
 {
 	monitor_report_leave(report);
+	progress_done(&report->progress);
 	if (report->config.messages)
 		messages_error(report->config.messages, err);
 	else
@@ -97,6 +98,7 @@ static void print_alarm(struct monitor_report *report, const struct explanation 
 		live_view_alarm(report->view, explanation_headline(explanation, headline, sizeof(headline)), text);
 		return;
 	}
+	progress_done(&report->progress);
 	fputs(text, stdout);
 	if (!report->config.brief && context->number == FULL_ALARMS_MAX)
 		printf("From here on each alarm is one line.\n");
@@ -144,6 +146,7 @@ static void on_alarm(void *data, const struct alarm *alarm)
 		json_t *json = output_json(&explanation, &context);
 
 		if (json && config->json) {
+			progress_done(&report->progress);
 			json_dumpf(json, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
 			putchar('\n');
 			fflush(stdout);
@@ -194,7 +197,7 @@ static int open_log(struct monitor_report *report, struct errmsg *err)
 
 	for (unsigned i = 0; i < MEAN_WINDOWS; i++) {
 		info.means[i] = policy->window[i].length;
-		info.thresholds[i] = score_normality(policy->window[i].limit) / 100.0;
+		info.thresholds[i] = limit_percent(policy->window[i].limit);
 	}
 	return log_writer_open(config->log_path, &info, &report->log, err);
 }
@@ -203,7 +206,7 @@ static void open_view(struct monitor_report *report)
 {
 	struct live_view_config view = {
 		.title = report->config.title, .profile = report->config.profile_path,
-		.threshold = score_normality(report->config.policy->window[0].limit) / 100.0,
+		.threshold = limit_percent(report->config.policy->window[0].limit),
 		.mean = report->config.policy->window[0].length,
 	};
 
@@ -219,6 +222,7 @@ int monitor_report_init(struct monitor_report *report, const struct monitor_repo
 
 	*report = (struct monitor_report){ .config = *config };
 	hook_init(&report->hook, config->command, config->view);
+	progress_init(&report->progress, "monitoring");
 	chart_terminal_init(&terminal, stdout);
 	report->style = (struct output_style){ terminal.color, terminal.utf8, MAX(terminal.width, 60U) };
 	if (config->log_path) {
@@ -251,9 +255,11 @@ void monitor_report_tick(struct monitor_report *report, bool ended)
 	hook_reap(&report->hook);
 	if (report->log && log_writer_flush(report->log, &err) < 0)
 		log_failed(report, &err);
+	monitor_stats(report->monitor, &numbers.stats);
+	if (!report->config.live && !report->config.quiet)
+		progress_update(&report->progress, -1, "%" PRIu64 " calls", numbers.stats.calls);
 	if (!report->view)
 		return;
-	monitor_stats(report->monitor, &numbers.stats);
 	if (*report->warning && time(NULL) - report->warned < WARNING_SECONDS)
 		numbers.note = report->warning;
 	else if (report->hook.pid)
@@ -316,6 +322,7 @@ void monitor_report_finish(struct monitor_report *report, const char *reason)
 {
 	struct errmsg err = { 0 };
 
+	progress_done(&report->progress);
 	if (report->log && log_writer_flush(report->log, &err) < 0)
 		log_failed(report, &err);
 	hook_wait(&report->hook, 10000);

@@ -15,6 +15,7 @@
 #include "alarm/output.h"
 #include "alarm/respond.h"
 #include "cli/live-view.h"
+#include "cli/progress.h"
 #include "cli/service.h"
 
 struct monitor_report_config {
@@ -41,6 +42,7 @@ struct monitor_report {
 	struct live_view *view;
 	struct live_ring *ring;
 	struct output_style style;
+	struct progress progress; /* of a trace file */
 	uint64_t alarms;
 	char warning[160];
 	time_t warned;

@@ -185,6 +185,8 @@ static int auto_policy(struct judge *judge, const struct monitor_config *config,
 		return r;
 	}
 	if (r < 0) {
+	automatic = limit_percent(calibration.policy.window[0].limit);
+	if (r < 0 || (calibration.thin && !insist)) {
 		policy_set(&judge->policy, THRESHOLD_DEFAULT, config->means, config->reading);
 		snprintf(judge->threshold, sizeof(judge->threshold), "%.0f %%, a default that promises nothing", THRESHOLD_DEFAULT);
 		snprintf(judge->promise, sizeof(judge->promise), "%.480s", why.text);
