@@ -224,6 +224,19 @@ static bool value_of(const char *comment, const char *name, const char **ret_val
 	return true;
 }
 
+/* "mean P threshold P over N", as far as it is said. */
+static void parse_alarm(const char *at, struct log_record *record)
+{
+	const char *value;
+	uint64_t over;
+
+	if (value_of(at + strspn(at, " "), "mean ", &value))
+		get_percent(value, &record->mean);
+	at = strstr(at, " over ");
+	if (at && get_number(at + 6, MEAN_MAX, &over))
+		record->over = (uint32_t)over;
+}
+
 /* "# key: value" at the head, "# alarm ..." in place; anything else is a comment for people. 1 if it is a record. */
 static int parse_comment(struct log_reader *reader, const char *line, struct log_record *record)
 {
@@ -250,8 +263,8 @@ static int parse_comment(struct log_reader *reader, const char *line, struct log
 		record->pid = (uint32_t)pid;
 		if (record->kind == LOG_GAP)
 			get_number(at, UINT64_MAX, &record->lost);
-		if (record->kind == LOG_ALARM && value_of(at + strspn(at, " "), "mean ", &value))
-			get_percent(value, &record->mean);
+		if (record->kind == LOG_ALARM)
+			parse_alarm(at, record);
 		return 1;
 	}
 	if (value_of(comment, "application:", &value)) {

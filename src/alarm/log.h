@@ -51,6 +51,7 @@ struct log_record {
 	uint32_t call;      /* CALL */
 	uint32_t normality; /* CALL: hundredths of a percent */
 	uint32_t mean;      /* CALL, ALARM: likewise */
+	uint32_t over;      /* ALARM: the length of the mean that fell; 0 = not said */
 	uint64_t lost;      /* GAP: 0 = not known how many */
 };
 

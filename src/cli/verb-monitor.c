@@ -159,7 +159,8 @@ struct judge {
 	struct profile *profile;
 	struct image image;
 	struct policy policy;
-	char threshold[64], promise[512]; /* in words: what it is, and what it rests on */
+	const char *origin; /* of the threshold, in words */
+	char promise[512];  /* what it promises and rests on, "" = nothing */
 };
 
 static void judge_done(struct judge *judge)
@@ -172,6 +173,7 @@ static int auto_policy(struct judge *judge, const struct monitor_config *config,
 {
 	struct calibrate_config request = {
 		.rate = config->rate_given ? config->rate : RATE_DEFAULT, .per_day = config->per_day, .reading = config->reading,
+		.min_calls = config->min_calls,
 	};
 	struct calibration calibration = { 0 };
 	struct errmsg why = { 0 };
@@ -185,16 +187,13 @@ static int auto_policy(struct judge *judge, const struct monitor_config *config,
 		return r;
 	}
 	if (r < 0) {
-	automatic = limit_percent(calibration.policy.window[0].limit);
-	if (r < 0 || (calibration.thin && !insist)) {
 		policy_set(&judge->policy, THRESHOLD_DEFAULT, config->means, config->reading);
-		snprintf(judge->threshold, sizeof(judge->threshold), "%.0f %%, a default that promises nothing", THRESHOLD_DEFAULT);
+		judge->origin = "a default that promises nothing";
 		snprintf(judge->promise, sizeof(judge->promise), "%.480s", why.text);
 		return 0;
 	}
 	judge->policy = calibration.policy;
-	snprintf(judge->threshold, sizeof(judge->threshold), "%.1f %%, from the training",
-		 score_normality(calibration.policy.window[0].limit) / 100.0);
+	judge->origin = "from the training";
 	snprintf(judge->promise, sizeof(judge->promise), "%s", calibration.text);
 	return 0;
 }
@@ -205,7 +204,7 @@ static int make_policy(struct judge *judge, const struct monitor_config *config,
 
 	if (config->threshold_given) {
 		policy_set(&judge->policy, config->threshold, config->means, config->reading);
-		snprintf(judge->threshold, sizeof(judge->threshold), "%g %%, as asked", config->threshold);
+		judge->origin = "as asked";
 	} else {
 		r = auto_policy(judge, config, err);
 	}
@@ -373,8 +372,10 @@ static void print_start(const struct run *run, const char *profile)
 	fprintf(stderr, "Watching %s against %s (%" PRIu64 " calls learned, sequence length %u).\n",
 		escape_text(title, sizeof(title), run->source.title), escape_text(path, sizeof(path), profile),
 		(uint64_t)run->judge.image.header->calls, run->judge.image.header->length);
-	fprintf(stderr, "Threshold for the mean of %u calls: %s.%s\n", policy->window[0].length, run->judge.threshold,
-		policy->foreign ? "" : " Foreign calls are not looked at.");
+	for (unsigned i = 0; i < MEAN_WINDOWS && policy->window[i].length; i++)
+		fprintf(stderr, i ? ", %.1f %% of %u" : "Threshold: %.1f %% for the mean of %u calls", limit_percent(policy->window[i].limit),
+			policy->window[i].length);
+	fprintf(stderr, "; %s.%s\n", run->judge.origin, policy->foreign ? "" : " Foreign calls are not looked at.");
 	if (*run->judge.promise)
 		fprintf(stderr, "  %s\n", run->judge.promise);
 	if (*run->source.note)

@@ -64,7 +64,9 @@ struct plot {
 	const struct plot_config *config;
 	uint32_t pids[OPTION_LIST_MAX];
 	struct thread_table *young; /* calls of each thread, up to the number from which it is judged */
-	unsigned min_calls;
+	unsigned min_calls, means[MEAN_WINDOWS];
+	char labels[MEAN_WINDOWS][24];
+	uint64_t others; /* alarms by other means than the first */
 	struct plot_line lines[LINES_MAX], all;
 	size_t n_lines;
 	bool too_many;
@@ -103,7 +105,19 @@ static bool wanted(const struct plot *plot, const struct log_record *record)
 	return false;
 }
 
-static int add_marker(struct plot *plot, enum chart_mark kind, uint64_t at)
+/* An alarm by another mean than the one drawn has no dip under it; it says so. */
+static const char *mark_label(struct plot *plot, uint32_t over)
+{
+	for (unsigned i = 1; i < MEAN_WINDOWS; i++)
+		if (over && over == plot->means[i] && over != plot->means[0]) {
+			plot->others++;
+			snprintf(plot->labels[i], sizeof(plot->labels[i]), "mean of %u", over);
+			return plot->labels[i];
+		}
+	return NULL;
+}
+
+static int add_marker(struct plot *plot, enum chart_mark kind, uint64_t at, const char *label)
 {
 	if (plot->n_markers == plot->allocated) {
 		size_t n = plot->allocated ? plot->allocated * 2 : 64;
@@ -114,7 +128,7 @@ static int add_marker(struct plot *plot, enum chart_mark kind, uint64_t at)
 		plot->markers = grown;
 		plot->allocated = n;
 	}
-	plot->markers[plot->n_markers++] = (struct chart_marker){ .kind = kind, .x = (double)at };
+	plot->markers[plot->n_markers++] = (struct chart_marker){ .kind = kind, .x = (double)at, .label = label };
 	return 0;
 }
 
@@ -196,11 +210,12 @@ static int add_record(struct plot *plot, const struct log_record *record)
 	case LOG_ALARM:
 	case LOG_ALARM_FOREIGN:
 		plot->alarms++;
-		return add_marker(plot, record->kind == LOG_ALARM ? CHART_MARK_ALARM : CHART_MARK_FOREIGN, record->sequence);
+		return add_marker(plot, record->kind == LOG_ALARM ? CHART_MARK_ALARM : CHART_MARK_FOREIGN, record->sequence,
+				  mark_label(plot, record->over));
 	case LOG_GAP:
 		plot->gaps++;
 		plot->lost += record->lost;
-		return add_marker(plot, CHART_MARK_GAP, record->sequence);
+		return add_marker(plot, CHART_MARK_GAP, record->sequence, NULL);
 	case LOG_CLOSED:
 	case LOG_START:
 		break;
@@ -218,6 +233,7 @@ static int read_log(struct plot *plot, struct log_reader *reader, const char *pa
 		return errmsg_errno(err, -ENOMEM, path, "cannot read the log");
 	while ((r = log_reader_next(reader, &record, err)) > 0) {
 		plot->min_calls = log_reader_info(reader)->min_calls;
+		memcpy(plot->means, log_reader_info(reader)->means, sizeof(plot->means));
 		plot->records += record.kind == LOG_CALL;
 		if (add_record(plot, &record) < 0)
 			return errmsg_errno(err, -ENOMEM, path, "cannot read the log");
@@ -279,6 +295,9 @@ static void make_titles(const struct plot *plot, const struct log_info *info, co
 		at += (size_t)snprintf(subtitle + at, size - at, ", mean of %u", info->means[0]);
 	at += (size_t)snprintf(subtitle + at, size - at, "; lowest %.1f %% at call %" PRIu64 " of PID %u", plot->lowest / 100.0,
 			       plot->lowest_at, plot->lowest_pid);
+	if (plot->others)
+		at += (size_t)snprintf(subtitle + at, size - at, "; %" PRIu64 " alarm%s by another mean", plot->others,
+				       plot->others == 1 ? "" : "s");
 	if (plot->gaps)
 		snprintf(subtitle + at, size - at, "; %" PRIu64 " calls lost in %" PRIu64 " gap%s", plot->lost, plot->gaps,
 			 plot->gaps == 1 ? "" : "s");
