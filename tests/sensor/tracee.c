@@ -351,6 +351,8 @@ static void run_stops(void)
 
 		if (!pid)
 			body_busy(introduce(tid), 0);
+		/* The test may run in an orphaned process group, where SIGTSTP does nothing; this one has a parent outside. */
+		make(tid, SYS_setpgid, pid, pid, 0, 0);
 		make(tid, SYS_sched_yield, 0, 0, 0, 0);
 		make(tid, SYS_kill, pid, stops[i % 2], 0, 0);
 		if (make(tid, SYS_wait4, pid, (long)&status, WUNTRACED, 0) != pid || !WIFSTOPPED(status) ||
