@@ -5,7 +5,7 @@
 
 #include "core/event.h"
 
-#define DRIVER_APPLICATIONS 64
+#define DRIVER_APPLICATIONS 63 /* numbered from 1 */
 #define DRIVER_THREADS_MAX  65536
 #define DRIVER_TARGETS_MAX  1024 /* of each kind */
 
@@ -47,11 +47,24 @@ struct followed {
 	__u32 reserved;
 };
 
+/* The mapping that calls came from last. All zero: none. Classes are those of sensor/origin.h. */
+struct origin_cache {
+	__u64 start, size;
+	__u64 delta;   /* address + delta = offset in the file */
+	__u64 module;  /* SITE(module, 0), where modules are wanted */
+	__u32 changes; /* of the application's memory, when it was looked up */
+	__u8 class;    /* enum event_origin */
+	__u8 changing; /* the call before may have changed mappings */
+	__u8 has_file;
+	__u8 reserved;
+};
+
 /* What the seeding iterator is asked to do. */
 enum driver_seed {
 	SEED_PROCESS,  /* follow all threads of seed_pid */
 	SEED_COMMAND,  /* the same, from its exec on */
 	SEED_MATCHING, /* follow what matches the tables */
+	SEED_ORPHANS,  /* follow those that could not be followed when they were met */
 	SEED_RELEASE,  /* let all threads of seed_application go */
 	SEED_IDENTIFY, /* which file is our own descriptor seed_fd? */
 };
@@ -61,12 +74,20 @@ struct seeded {
 	__u32 tid, pid;
 };
 
+/* A thread that could not be followed when it was met. */
+struct driver_orphan {
+	__u64 start_time; /* its id alone may be another's by now */
+	__u32 application;
+	__u32 reserved;
+};
+
 /* What both sides read and write in place. */
 struct driver_shared {
 	/* counted by the kernel side */
 	__u64 threads;     /* followed now */
 	__u64 started;     /* ever */
-	__u64 refused;     /* threads not followed: too many, or no memory */
+	__u64 refused;     /* threads not followed, because they were too many */
+	__u64 orphaned;    /* threads not followed at first: no memory, or the kernel was busy with another's storage */
 	__u64 lost_calls;  /* recording: of threads that ended with their loss unsaid */
 	__u64 lost_exits;  /* recording: threads whose end could not be put in a ring */
 	__u64 regroup;     /* processes that came to or left a cgroup */

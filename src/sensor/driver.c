@@ -220,12 +220,23 @@ int driver_remove_targets(struct driver *driver, unsigned application)
 	return bpf_map_update_elem(driver->follow, &key, &flags, BPF_ANY) < 0 ? -errno : 0;
 }
 
-int driver_regroup(struct driver *driver)
+int driver_adopt(struct driver *driver, unsigned pending, driver_seeded_fn *fn, void *data)
 {
-	uint64_t regrouped = driver->shared->regroup;
 	int r = 0;
 
-	if (regrouped != driver->regrouped)
+	for (int i = 0; i < 10 && r >= 0 && driver->shared->orphaned != driver->orphaned; i++) {
+		driver->orphaned = driver->shared->orphaned;
+		r = driver_seed(driver, SEED_ORPHANS, 0, 0, pending, fn, data);
+	}
+	return r;
+}
+
+int driver_tend(struct driver *driver)
+{
+	uint64_t regrouped = driver->shared->regroup;
+	int r = driver_adopt(driver, PENDING_ATTACH | PENDING_LOST, NULL, NULL);
+
+	if (r >= 0 && regrouped != driver->regrouped)
 		r = driver_seed(driver, SEED_MATCHING, 0, 0, PENDING_ATTACH, NULL, NULL);
 	driver->regrouped = regrouped;
 	return r;

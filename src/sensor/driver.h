@@ -19,6 +19,7 @@ struct driver {
 	int seed;              /* link of the iterator */
 	int files, groups, names, follow; /* maps */
 	uint64_t regrouped;    /* shared->regroup when we last looked */
+	uint64_t orphaned;     /* likewise */
 };
 
 /* Checks what must be there; then loading and attaching, without libbpf talking. */
@@ -43,8 +44,14 @@ typedef int driver_seeded_fn(void *data, const struct seeded *thread);
 int driver_seed(struct driver *driver, enum driver_seed what, unsigned application, pid_t pid, unsigned pending,
 		driver_seeded_fn *fn, void *data);
 
-/* Follows processes that were moved between cgroups since the last time, if any were. */
-int driver_regroup(struct driver *driver);
+/*
+ * Follows the threads that could not be followed when they were met, if there are any; as driver_seed(). Before the
+ * application is promised to be followed, pending is 0; later such a thread has PENDING_ATTACH | PENDING_LOST to say.
+ */
+int driver_adopt(struct driver *driver, unsigned pending, driver_seeded_fn *fn, void *data);
+
+/* To be called regularly: follows processes that were moved between cgroups, and orphans. */
+int driver_tend(struct driver *driver);
 
 /* The process that a thread belongs to, -ESRCH if there is none. */
 pid_t driver_process_of(pid_t tid);

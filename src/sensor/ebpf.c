@@ -41,6 +41,8 @@ struct ebpf {
 	uint64_t modules;      /* how many the kernel side had when we last looked */
 	uint64_t told_calls, told_exits, told_refused, told_misses;
 	unsigned ticks;
+	struct seeded *seeded;
+	size_t n_seeded, seeded_size;
 	sensor_event_fn *fn;   /* while dispatching */
 	void *data;
 	size_t n;
@@ -209,16 +211,34 @@ static int add_event(void *data, const struct event *event)
 	return e->n == BATCH ? flush(e) : 0;
 }
 
+/* A thread that was there before us: its ATTACH is delivered before anything from the rings. */
 static int add_seeded(void *data, const struct seeded *seeded)
 {
 	struct ebpf *e = data;
-	struct event attach = { .kind = EVENT_ATTACH, .tid = seeded->tid, .pid = seeded->pid };
-	int r;
 
-	if (e->n == BATCH)
-		return -E2BIG;
-	e->batch[e->n++] = attach;
-	r = rings_know(&e->rings, seeded->tid);
+	if (e->n_seeded == e->seeded_size) {
+		size_t size = MAX(2 * e->seeded_size, (size_t)64);
+		struct seeded *bigger = realloc(e->seeded, size * sizeof(*bigger));
+
+		if (!bigger)
+			return -ENOMEM;
+		e->seeded = bigger;
+		e->seeded_size = size;
+	}
+	e->seeded[e->n_seeded++] = *seeded;
+	return rings_know(&e->rings, seeded->tid);
+}
+
+static int tell_seeded(struct ebpf *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < e->n_seeded && r >= 0; i++) {
+		struct event attach = { .kind = EVENT_ATTACH, .tid = e->seeded[i].tid, .pid = e->seeded[i].pid };
+
+		r = add_event(e, &attach);
+	}
+	e->n_seeded = 0;
 	return r;
 }
 
@@ -272,6 +292,8 @@ static int start_targets(struct ebpf *e, const struct sensor_config *config, str
 	}
 	if (e->endless)
 		r = driver_seed(&e->driver, SEED_MATCHING, 1, 0, 0, add_seeded, e);
+	if (r >= 0)
+		r = driver_adopt(&e->driver, 0, add_seeded, e);
 	if (r < 0)
 		return errmsg_errno(err, r, NULL, "cannot follow the processes that are running");
 	return 0;
@@ -287,6 +309,7 @@ static void ebpf_close(struct sensor *sensor)
 	rings_close(&e->rings);
 	modules_done(&e->sensor.modules);
 	closep(&e->timer);
+	free(e->seeded);
 	free(e->module);
 	free(e);
 }
@@ -408,10 +431,12 @@ static int ebpf_dispatch(struct sensor *sensor, sensor_event_fn *fn, void *data,
 		return errmsg_errno(err, -errno, NULL, "cannot wait");
 	e->fn = fn;
 	e->data = data;
-	r = driver_regroup(&e->driver);
+	r = driver_tend(&e->driver);
 	if (r < 0)
-		return errmsg_errno(err, r, NULL, "cannot follow processes that changed their cgroup");
-	r = rings_read(&e->rings, DISPATCH_MAX, add_event, e);
+		return errmsg_errno(err, r, NULL, "cannot follow threads that are new to the application");
+	r = tell_seeded(e);
+	if (r >= 0)
+		r = rings_read(&e->rings, DISPATCH_MAX, add_event, e);
 	if (r >= 0 && (size_t)r >= DISPATCH_MAX)
 		ended = false;
 	if (r >= 0)

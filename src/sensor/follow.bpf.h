@@ -3,19 +3,18 @@
  * Which threads belong to an application: found when they are made, when they execute a program and when they move to
  * another cgroup; those that were there before are found by an iterator. All other tasks of the machine have no storage.
  *
- * The includer defines struct thread (its first member a struct followed) before including this, and these hooks, which
+ * The includer defines thread_t (a struct that begins with "struct followed followed") before including this, and these hooks, which
  * are called in the context of the thread itself, but thread_forked() in its parent's, before it runs:
  */
-struct thread;
-static void thread_forked(struct thread *t, struct task_struct *child);
-static void thread_exec(struct thread *t, struct task_struct *task);
-static void thread_ended(struct thread *t, struct task_struct *task);
+static void thread_forked(thread_t *t, struct task_struct *child);
+static void thread_exec(thread_t *t, struct task_struct *task);
+static void thread_ended(thread_t *t, struct task_struct *task);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
-	__type(value, struct thread);
+	__type(value, thread_t);
 } threads SEC(".maps");
 
 #define TARGETS(name, key_type)                          \
@@ -30,6 +29,13 @@ TARGETS(target_files, struct driver_file);  /* to application */
 TARGETS(target_groups, __u64);              /* cgroup id to application */
 TARGETS(target_names, struct driver_name);
 
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32); /* thread id */
+	__type(value, struct driver_orphan);
+} orphans SEC(".maps");
+
 /* enum FOLLOW_..., by application. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -42,7 +48,7 @@ struct driver_shared shared;
 
 #define CGROUP_DEPTH 16
 
-static __always_inline struct thread *thread_of(struct task_struct *task)
+static __always_inline thread_t *thread_of(struct task_struct *task)
 {
 	return task->bpf_storage ? bpf_task_storage_get(&threads, task, NULL, 0) : NULL;
 }
@@ -114,15 +120,26 @@ static __always_inline __u32 follow_flags(__u32 application)
 	return flags ? *flags : 0;
 }
 
-/* Makes a thread's record. It is not in use before "application" is set, which is the caller's, last. */
-static __always_inline struct thread *thread_new(struct task_struct *task)
+/*
+ * Makes a thread's record. It is not in use before "application" is set, which is the caller's, last. The kernel refuses
+ * while it is in the middle of making another one on this CPU (an iterator can be preempted there); user space tries
+ * again then.
+ */
+static __always_inline thread_t *thread_new(struct task_struct *task, __u32 application)
 {
-	struct thread *t = NULL;
+	struct driver_orphan orphan = { .application = application };
+	__u32 tid = task->pid;
+	thread_t *t;
 
-	if (shared.threads < DRIVER_THREADS_MAX)
-		t = bpf_task_storage_get(&threads, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!t) {
+	if (shared.threads >= DRIVER_THREADS_MAX) {
 		__sync_fetch_and_add(&shared.refused, 1);
+		return NULL;
+	}
+	t = bpf_task_storage_get(&threads, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!t) {
+		orphan.start_time = task->start_time;
+		bpf_map_update_elem(&orphans, &tid, &orphan, BPF_ANY);
+		__sync_fetch_and_add(&shared.orphaned, 1);
 		return NULL;
 	}
 	t->followed.pid = task->tgid;
@@ -132,12 +149,12 @@ static __always_inline struct thread *thread_new(struct task_struct *task)
 }
 
 /* True for the one who is to account for the end. */
-static __always_inline bool thread_claim_end(struct thread *t)
+static __always_inline bool thread_claim_end(thread_t *t)
 {
 	return !__sync_lock_test_and_set(&t->followed.ended, 1);
 }
 
-static __always_inline void thread_end(struct thread *t, struct task_struct *task)
+static __always_inline void thread_end(thread_t *t, struct task_struct *task)
 {
 	if (thread_claim_end(t)) {
 		if (t->followed.application)
@@ -154,11 +171,11 @@ static __always_inline void thread_end(struct thread *t, struct task_struct *tas
  */
 static __always_inline bool thread_seize(struct task_struct *task, __u32 application, __u32 pending)
 {
-	struct thread *t;
+	thread_t *t;
 
 	if (task->flags & PF_EXITING || thread_of(task))
 		return false;
-	t = thread_new(task);
+	t = thread_new(task, application);
 	if (!t)
 		return false;
 	t->followed.pending = pending;
@@ -176,7 +193,7 @@ static __always_inline bool thread_seize(struct task_struct *task, __u32 applica
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
-	struct thread *t = thread_of(parent), *new;
+	thread_t *t = thread_of(parent), *new;
 	__u32 application = 0;
 
 	if (t && t->followed.application && !(t->followed.pending & (PENDING_LEAVE | PENDING_COMMAND)) &&
@@ -184,9 +201,9 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 		application = t->followed.application;
 	else if (child->tgid != parent->tgid)
 		application = match(child);
-	if (!application)
+	if (!application || thread_of(child)) /* the iterator may have been faster */
 		return 0;
-	new = thread_new(child);
+	new = thread_new(child, application);
 	if (!new)
 		return 0;
 	new->followed.application = application;
@@ -199,7 +216,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task, int old_tid, struct linux_binprm *program)
 {
-	struct thread *t = thread_of(task);
+	thread_t *t = thread_of(task);
 	__u32 application;
 
 	if (t && (!t->followed.application || t->followed.pending & PENDING_LEAVE)) {
@@ -210,7 +227,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_tid, struct linux_binprm
 		application = match(task);
 		if (!application)
 			return 0;
-		t = thread_new(task);
+		t = thread_new(task, application);
 		if (!t)
 			return 0;
 		t->followed.application = application;
@@ -218,7 +235,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_tid, struct linux_binprm
 		application = match_file(task);
 		if (application && application != t->followed.application) {
 			thread_end(t, task);
-			t = thread_new(task);
+			t = thread_new(task, application);
 			if (!t)
 				return 0;
 			t->followed.application = application;
@@ -236,7 +253,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_tid, struct linux_binprm
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
 {
-	struct thread *t = thread_of(task);
+	thread_t *t = thread_of(task);
 
 	if (t)
 		thread_end(t, task);
@@ -247,7 +264,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 SEC("tp_btf/cgroup_attach_task")
 int BPF_PROG(on_regroup, struct cgroup *group, const char *path, struct task_struct *task, bool all_threads)
 {
-	struct thread *t;
+	thread_t *t;
 	__u32 application;
 
 	if (!shared.have_groups)
@@ -271,12 +288,25 @@ static __always_inline bool identify(struct task_struct *task)
 	return file && file_identity(file, &shared.seed_file);
 }
 
+static __always_inline __u32 orphan_of(struct task_struct *task)
+{
+	__u32 tid = task->pid, application = 0;
+	struct driver_orphan *orphan = bpf_map_lookup_elem(&orphans, &tid);
+
+	if (!orphan)
+		return 0;
+	if (orphan->start_time == task->start_time)
+		application = orphan->application;
+	bpf_map_delete_elem(&orphans, &tid);
+	return application;
+}
+
 SEC("iter/task")
 int seed(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct seeded seeded;
-	struct thread *t;
+	thread_t *t;
 	__u32 application = shared.seed_application;
 	bool found = false;
 
@@ -298,6 +328,10 @@ int seed(struct bpf_iter__task *ctx)
 		if (t && t->followed.application && follow_flags(t->followed.application) & FOLLOW_GROUP &&
 		    t->followed.application != application)
 			__sync_fetch_and_or(&t->followed.pending, PENDING_LEAVE);
+		break;
+	case SEED_ORPHANS:
+		application = orphan_of(task);
+		found = application && thread_seize(task, application, shared.seed_pending);
 		break;
 	case SEED_RELEASE:
 		t = thread_of(task);

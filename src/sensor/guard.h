@@ -15,7 +15,7 @@
 #include "core/score.h"
 #include "sensor/sensor.h"
 
-#define GUARD_APPLICATIONS 64    /* at once */
+#define GUARD_APPLICATIONS 63    /* at once */
 #define GUARD_THREADS_MAX  65536 /* guarded at once; further ones are counted as refused, not guarded */
 
 /* How closely to look at where a call comes from. */
@@ -62,7 +62,6 @@ struct guard_alarm {
 	uint64_t thread_calls; /* calls of this thread before it */
 	uint64_t time;         /* ns of CLOCK_MONOTONIC */
 	char comm[16];         /* attacker-controlled; always terminated */
-	bool unknown_site;     /* GUARD_SITES: the alarm is because training saw no such call from there */
 	int signalled;         /* the signal that was sent, or with dry_run would have been; 0 = none */
 	const struct scored_call *history; /* oldest first, the last one raised the alarm; sites are bare addresses */
 	size_t n_history;
@@ -124,7 +123,7 @@ int guard_fd(const struct guard *guard); /* pollable: readable when dispatch has
  */
 int guard_dispatch(struct guard *guard, const struct guard_callbacks *callbacks, struct errmsg *err);
 
-void guard_stats(const struct guard *guard, unsigned application, struct guard_stats *ret_stats);
+void guard_stats(struct guard *guard, unsigned application, struct guard_stats *ret_stats);
 
 /* Wait status of the command of an application, once it has ended; -EAGAIN before. */
 int guard_exit_status(const struct guard *guard, unsigned application, int *ret_status);

@@ -36,7 +36,7 @@ enum { BPF_LOCAL_STORAGE_GET_F_CREATE = 1 };
 enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
 enum { BPF_RB_AVAIL_DATA, BPF_RB_RING_SIZE, BPF_RB_CONS_POS, BPF_RB_PROD_POS };
 
-#define EBUSY 16
+#define unlikely(x) __builtin_expect(!!(x), 0)
 #define PF_EXITING 0x00000004
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -121,6 +121,7 @@ struct task_struct {
 	unsigned int flags;
 	unsigned int personality;
 	int pid, tgid;
+	__u64 start_time;
 	struct mm_struct *mm;
 	struct files_struct *files;
 	struct css_set *cgroups;

@@ -15,26 +15,6 @@
 #define READ_IMPLIES_EXEC 0x0400000
 #define X32_BIT      0x40000000
 
-/* The mapping that calls came from last. All zero: none. Classes are those of sensor/origin.h. */
-struct origin_cache {
-	__u64 start, size;
-	__u64 delta;    /* address + delta = offset in the file */
-	__u64 module;   /* SITE(module, 0), where modules are wanted */
-	__u32 changes;  /* of the application's memory, when it was looked up */
-	__u8 class;     /* enum event_origin */
-	__u8 changing;  /* the call before may have changed mappings */
-	__u8 has_file;
-	__u8 reserved;
-};
-
-/* Changes of executable memory by any thread of an application. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, DRIVER_APPLICATIONS + 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} memory_changes SEC(".maps");
-
 /* What find_vma's callback says; class ORIGIN_KINDS: it was not called. */
 struct found {
 	__u64 start, size, delta;
@@ -73,41 +53,35 @@ static long classify(struct task_struct *task, struct vm_area_struct *vma, struc
 	return 0;
 }
 
-/*
- * Could this call bring other code to an address? Only by making memory executable (mmap, mprotect and pkey_mprotect have
- * the protection as their third argument) or by moving it; shmat can attach executable memory. By number in each table.
- */
-static __always_inline bool changes_memory(struct task_struct *task, struct pt_regs *regs, __u32 call, __u8 abi)
-{
-	bool exec = REGS_THIRD(regs) & PROT_EXEC || task->personality & READ_IMPLIES_EXEC;
+/* Could this call bring other code to an address? By moving memory, or by making it executable. */
+enum change { CHANGE_NONE, CHANGE_SURE, CHANGE_IF_EXEC };
 
+/* mmap, mprotect and pkey_mprotect have the protection as their third argument; old mmap has its arguments in memory. */
+static __always_inline enum change change_of(__u32 call, __u8 abi)
+{
 	if (abi == ABI_COMPAT) {
 		switch (call) {
-		case 90: /* mmap: its arguments are in memory */
-		case 117: /* ipc */
-		case 163: /* mremap */
-		case 257: /* remap_file_pages */
-		case 397: /* shmat */
-			return true;
+		case 90: case 117: case 163: case 257: case 397: /* mmap, ipc, mremap, remap_file_pages, shmat */
+			return CHANGE_SURE;
 		case 125: case 192: case 380: /* mprotect, mmap2, pkey_mprotect */
-			return exec;
+			return CHANGE_IF_EXEC;
 		}
-		return false;
+		return CHANGE_NONE;
 	}
 	switch (call) {
 #if defined(__TARGET_ARCH_x86)
 	case 25: case 30: case 216: /* mremap, shmat, remap_file_pages */
-		return true;
+		return CHANGE_SURE;
 	case 9: case 10: case 329: /* mmap, mprotect, pkey_mprotect */
-		return exec;
+		return CHANGE_IF_EXEC;
 #else
 	case 216: case 196: case 234:
-		return true;
+		return CHANGE_SURE;
 	case 222: case 226: case 288:
-		return exec;
+		return CHANGE_IF_EXEC;
 #endif
 	}
-	return false;
+	return CHANGE_NONE;
 }
 
 /* The number and the door of a call: by which table "id" is to be read. */
@@ -155,26 +129,36 @@ static __noinline int origin_find(struct origin_cache *m, __u64 address, __u32 c
 /* The class of the memory that the current call comes from; m remembers it, and where in which file it is. */
 static __always_inline __u8 origin_class(struct origin_cache *m, __u32 *changes, struct pt_regs *regs, __u64 address)
 {
-	if (m->changing) {
+	if (unlikely(m->changing)) {
 		m->changing = 0;
 		__sync_fetch_and_add(changes, 1);
 	}
-	if (address - m->start >= m->size || m->changes != *changes)
+	if (unlikely(address - m->start >= m->size || m->changes != *changes))
 		origin_find(m, address, *changes);
 	/* Stacks of threads are anonymous memory like any other, but for the stack pointer. */
-	if (m->class == ORIGIN_ANON && !m->has_file && REGS_SP(regs) - m->start < m->size)
+	if (unlikely(m->class == ORIGIN_ANON) && !m->has_file && REGS_SP(regs) - m->start < m->size)
 		return ORIGIN_STACK;
 	return m->class;
+}
+
+static __noinline int origin_change(struct origin_cache *m, __u32 *changes, bool exec)
+{
+	if (!m || !changes || !exec)
+		return 0;
+	m->changing = 1;
+	__sync_fetch_and_add(changes, 1);
+	return 0;
 }
 
 /* To be called after origin_class(), for the call under way. */
 static __always_inline void origin_note(struct origin_cache *m, __u32 *changes, struct task_struct *task,
 					struct pt_regs *regs, __u32 call, __u8 abi)
 {
-	if (changes_memory(task, regs, call, abi)) {
-		m->changing = 1;
-		__sync_fetch_and_add(changes, 1);
-	}
+	enum change change = change_of(call, abi);
+
+	if (unlikely(change))
+		origin_change(m, changes, change == CHANGE_SURE || REGS_THIRD(regs) & PROT_EXEC ||
+					  task->personality & READ_IMPLIES_EXEC);
 }
 
 #endif

@@ -9,13 +9,13 @@
 #include "sensor/driver-abi.h"
 #include "sensor/origin.bpf.h"
 
-struct thread {
+typedef struct {
 	struct followed followed;
 	struct origin_cache origin;
 	__u64 lost;
 	__u32 ring; /* that its last record is in, from 1; 0: none */
 	__u32 reserved;
-};
+} thread_t;
 
 #include "sensor/follow.bpf.h"
 
@@ -33,6 +33,9 @@ struct {
 	__type(key, __u32);
 	__array(values, struct ring);
 } rings SEC(".maps");
+
+/* Changes of executable memory by any thread. */
+__u32 memory_changes;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -64,7 +67,7 @@ static __always_inline __u64 now(void)
 	return config.times ? bpf_ktime_get_ns() : 0;
 }
 
-static __noinline int moved(struct thread *t, __u32 to)
+static __noinline int moved(thread_t *t, __u32 to)
 {
 	__u32 from = t ? t->ring - 1 : 0;
 	void *old = bpf_map_lookup_elem(&rings, &from), *new = bpf_map_lookup_elem(&rings, &to);
@@ -76,7 +79,7 @@ static __noinline int moved(struct thread *t, __u32 to)
 	return bpf_ringbuf_output(new, &event, sizeof(event), BPF_RB_NO_WAKEUP);
 }
 
-static __always_inline bool put(struct thread *t, struct event *event)
+static __always_inline bool put(thread_t *t, struct event *event)
 {
 	__u32 cpu = bpf_get_smp_processor_id();
 	void *ring = bpf_map_lookup_elem(&rings, &cpu);
@@ -91,7 +94,7 @@ static __always_inline bool put(struct thread *t, struct event *event)
 	return !bpf_ringbuf_output(ring, event, sizeof(*event), BPF_RB_NO_WAKEUP);
 }
 
-static __always_inline bool announce(struct thread *t, __u32 tid, __u8 kind)
+static __always_inline bool announce(thread_t *t, __u32 tid, __u8 kind)
 {
 	struct event event = { .time = now(), .kind = kind, .tid = tid, .parent = t->followed.parent, .pid = t->followed.pid };
 
@@ -99,7 +102,7 @@ static __always_inline bool announce(struct thread *t, __u32 tid, __u8 kind)
 }
 
 /* Says what the thread has to say before its next event. False: there was no room for it. */
-static __noinline int settle(struct thread *t, __u32 tid)
+static __noinline int settle(thread_t *t, __u32 tid)
 {
 	static const struct {
 		__u32 pending;
@@ -127,18 +130,18 @@ static __noinline int settle(struct thread *t, __u32 tid)
 	return 1;
 }
 
-static void thread_forked(struct thread *t, struct task_struct *child)
+static void thread_forked(thread_t *t, struct task_struct *child)
 {
 	settle(t, child->pid);
 }
 
-static void thread_exec(struct thread *t, struct task_struct *task)
+static void thread_exec(thread_t *t, struct task_struct *task)
 {
 	t->origin.size = 0;
 	settle(t, task->pid);
 }
 
-static void thread_ended(struct thread *t, struct task_struct *task)
+static void thread_ended(thread_t *t, struct task_struct *task)
 {
 	struct event event = { .time = now(), .kind = EVENT_EXIT, .tid = task->pid };
 
@@ -154,9 +157,8 @@ SEC("tp_btf/sys_enter")
 int BPF_PROG(on_call, struct pt_regs *regs, long id)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct thread *t = thread_of(task);
+	thread_t *t = thread_of(task);
 	struct event event = { .kind = EVENT_CALL };
-	__u32 *changes;
 	__u64 address;
 	__u8 abi;
 
@@ -166,15 +168,12 @@ int BPF_PROG(on_call, struct pt_regs *regs, long id)
 	event.time = now();
 	event.call = call_number(task, id, &abi);
 	if (config.origins) {
-		changes = bpf_map_lookup_elem(&memory_changes, &t->followed.application);
-		if (!changes)
-			return 0;
 		address = REGS_IP(regs) - CALL_SIZE;
-		event.origin = EVENT_FROM(origin_class(&t->origin, changes, regs, address), abi);
+		event.origin = EVENT_FROM(origin_class(&t->origin, &memory_changes, regs, address), abi);
 		if (config.sites)
 			event.site = t->origin.module ? t->origin.module | ((address + t->origin.delta) & SITE_OFFSET_MAX)
 						       : SITE(0, address);
-		origin_note(&t->origin, changes, task, regs, event.call, abi);
+		origin_note(&t->origin, &memory_changes, task, regs, event.call, abi);
 	} else {
 		event.origin = EVENT_FROM(ORIGIN_UNKNOWN, abi);
 	}

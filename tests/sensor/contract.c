@@ -47,6 +47,8 @@ static int on_events(void *data, const struct event *events, size_t n)
 
 static void journal_clear(void)
 {
+	/* The entries, too: a thread may be killed between taking one and filling it in. */
+	memset(journal->entries, 0, MIN(atomic_load(&journal->n), (unsigned)JOURNAL_ENTRIES) * sizeof(*journal->entries));
 	memset(journal, 0, offsetof(struct journal, entries));
 }
 

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What guard.bpf.c and guard.c agree on. BPF includes score.bpf.h before. */
+#ifndef IMSAFE_SENSOR_GUARD_ABI_H
+#define IMSAFE_SENSOR_GUARD_ABI_H
+
+#include "core/score.h"
+#include "sensor/driver-abi.h"
+
+struct guarded_counters {
+	__u64 calls, cost;
+	__u64 alarms, closed, foreign;
+	__u64 unknown_origins, unknown_sites;
+	__u64 lost_alarms, lost_samples;
+};
+
+/* Everything that the kernel keeps of a guarded thread; as it is after the call, it is also the record of an alarm. */
+struct guarded {
+	struct followed followed;
+	struct origin_cache origin;
+	struct guarded_counters counters;
+	__u64 time;     /* of the alarm */
+	char comm[16];
+	__u32 tid;
+	__s32 signalled;
+	__u32 generation;
+	__u32 reserved;
+	struct score score;
+	struct scored_call history[HISTORY_CALLS]; /* call n is at n % HISTORY_CALLS; mean: sum of the first window */
+};
+
+/* The other record of the alarms' ring. */
+struct guard_closed {
+	__u32 application, tid;
+};
+
+/* The record of the samples' ring. */
+struct guard_sample {
+	__u32 application;
+	__u32 divisor; /* of call.mean, which is the sum of the first window */
+	struct scored_call call;
+};
+
+/* One per application, read and written in place by both sides. A power of two, so that finding one is a shift. */
+struct guarded_application {
+	__u32 slot;    /* which of the two policies and images is in use */
+	__u32 changes; /* of executable memory, by any thread */
+	__u32 level;   /* enum guard_level */
+	__u32 sample;  /* hand out every so manieth call of a thread, a power of two; 0: none, 1: everything */
+	struct policy policy[2];
+	__s32 signal;
+	__u32 dry_run;
+	__u64 started, ended;           /* threads */
+	struct guarded_counters totals; /* of threads that have ended */
+	__u64 reserved[10];
+};
+_Static_assert(sizeof(struct guarded_application) == 256, "found by a shift");
+
+/* The tally's record: one per living thread. */
+struct guard_tally {
+	__u32 application, reserved;
+	struct guarded_counters counters;
+};
+
+#define GUARD_SLOT(application, slot) ((application) * 2 + (slot))
+
+#endif

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The driver, guarding: every call of an application's threads is scored here, at its entry, by the same score_step() as
+ * everywhere. The state and the last calls are kept in the task; only alarms, ends of episodes and samples leave.
+ */
+#include "sensor/kernel.bpf.h"
+#include "sensor/score.bpf.h"
+#include "sensor/guard-abi.h"
+#include "sensor/origin.bpf.h"
+
+typedef struct guarded thread_t;
+
+#include "sensor/follow.bpf.h"
+
+struct guarded_application applications[DRIVER_APPLICATIONS + 1]; /* 0 is not used */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, GUARD_SLOT(DRIVER_APPLICATIONS + 1, 0));
+	__type(key, __u32);
+	__array(values, struct image_cells);
+} images SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 2 << 20);
+} alarms SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 << 20);
+} samples SEC(".maps");
+
+struct scoring {
+	struct guarded_application *application;
+	const struct policy *policy;
+	void *image;
+};
+
+static __always_inline bool scoring_of(thread_t *t, struct scoring *ret)
+{
+	__u32 key = t->followed.application & DRIVER_APPLICATIONS, slot;
+
+	ret->application = &applications[key];
+	slot = ret->application->slot & 1;
+	ret->policy = &ret->application->policy[slot];
+	barrier_var(ret->policy); /* computed once */
+	key = GUARD_SLOT(key, slot);
+	ret->image = bpf_map_lookup_elem(&images, &key);
+	return ret->image != NULL;
+}
+
+static __u64 module_of(struct task_struct *task, const struct found *found)
+{
+	return 0;
+}
+
+/* Hands out one call, or with sample = 1 another event, to whoever watches. */
+static __noinline int hand_out(thread_t *t, const struct scored_call *call, __u32 window)
+{
+	struct guard_sample sample = {};
+
+	if (!t || !call)
+		return 0;
+	sample.application = t->followed.application;
+	sample.divisor = t->score.calls < window ? t->score.calls : window;
+	sample.call = *call;
+	sample.call.event.tid = t->tid;
+	if (bpf_ringbuf_output(&samples, &sample, sizeof(sample), BPF_RB_NO_WAKEUP))
+		t->counters.lost_samples++;
+	return 0;
+}
+
+static __always_inline void hand_out_event(thread_t *t, const struct guarded_application *application, __u8 kind, __u32 tid)
+{
+	struct scored_call call = {};
+
+	if (application->sample != 1)
+		return;
+	call.event.kind = kind;
+	call.event.tid = tid;
+	if (kind != EVENT_EXIT && kind != EVENT_GAP) {
+		call.event.parent = t->followed.parent;
+		call.event.pid = t->followed.pid;
+	}
+	hand_out(t, &call, 0);
+}
+
+/* A thread begins. */
+static __always_inline void begin(thread_t *t, struct scoring *s, __u32 tid)
+{
+	t->tid = tid;
+	t->score.generation = s->policy->generation;
+	__sync_fetch_and_add(&s->application->started, 1);
+}
+
+static void thread_forked(thread_t *t, struct task_struct *child)
+{
+	struct scoring s;
+
+	if (scoring_of(t, &s)) {
+		begin(t, &s, child->pid);
+		score_start(&t->score, s.policy->fork);
+		hand_out_event(t, s.application, EVENT_FORK, child->pid);
+	}
+	t->followed.pending &= ~PENDING_FORK;
+}
+
+static void thread_exec(thread_t *t, struct task_struct *task)
+{
+	struct scoring s;
+
+	t->origin.size = 0;
+	if (scoring_of(t, &s)) {
+		if (!t->tid)
+			begin(t, &s, task->pid);
+		t->tid = task->pid;
+		score_exec(&t->score, s.policy->exec);
+		hand_out_event(t, s.application, EVENT_EXEC, task->pid);
+	}
+	__sync_fetch_and_and(&t->followed.pending, ~(PENDING_EXEC | PENDING_COMMAND));
+}
+
+static void thread_ended(thread_t *t, struct task_struct *task)
+{
+	struct scoring s;
+	__u64 *from = (__u64 *)&t->counters, *to;
+
+	if (!t->tid || !scoring_of(t, &s))
+		return;
+	hand_out_event(t, s.application, EVENT_EXIT, task->pid);
+	to = (__u64 *)&s.application->totals;
+	for (unsigned i = 0; i < sizeof(t->counters) / sizeof(__u64); i++)
+		__sync_fetch_and_add(&to[i], from[i]);
+	__builtin_memset(&t->counters, 0, sizeof(t->counters));
+	__sync_fetch_and_add(&s.application->ended, 1);
+}
+
+/* What has to be done before a call is scored; false if it is not to be. */
+static __noinline int settle(thread_t *t)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct scoring s;
+
+	if (!t || t->followed.pending & PENDING_COMMAND)
+		return 0;
+	if (t->followed.pending & PENDING_LEAVE) {
+		thread_end(t, task);
+		return 0;
+	}
+	if (t->followed.pending & PENDING_ATTACH && scoring_of(t, &s)) {
+		begin(t, &s, task->pid);
+		hand_out_event(t, s.application, EVENT_ATTACH, task->pid);
+	}
+	if (t->followed.pending & PENDING_LOST && scoring_of(t, &s)) {
+		score_reset(&t->score, 1);
+		hand_out_event(t, s.application, EVENT_GAP, task->pid);
+	}
+	__sync_fetch_and_and(&t->followed.pending, ~(PENDING_ATTACH | PENDING_LOST));
+	return 1;
+}
+
+/* A verdict that matters leaves the kernel. */
+static __noinline int report(thread_t *t, const struct guarded_application *application, __u32 flags)
+{
+	struct guard_closed closed = {};
+
+	if (!t || !application)
+		return 0;
+	if (flags & VERDICT_FOREIGN)
+		t->counters.foreign++;
+	if (flags & VERDICT_ALARMS) {
+		t->counters.alarms++;
+		t->time = bpf_ktime_get_ns();
+		t->signalled = application->signal;
+		bpf_get_current_comm(t->comm, sizeof(t->comm));
+		if (bpf_ringbuf_output(&alarms, t, sizeof(*t), 0))
+			t->counters.lost_alarms++;
+		if (application->signal && !application->dry_run)
+			bpf_send_signal(application->signal);
+	}
+	if (flags & VERDICT_CLOSED) {
+		t->counters.closed++;
+		closed.application = t->followed.application;
+		closed.tid = t->tid;
+		bpf_ringbuf_output(&alarms, &closed, sizeof(closed), 0);
+	}
+	return 0;
+}
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(on_call, struct pt_regs *regs, long id)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	thread_t *t = thread_of(task);
+	struct scored_call *call;
+	struct scoring s;
+	__u64 address;
+	__u16 number;
+	__u8 abi, origin = ORIGIN_UNKNOWN;
+
+	if (!t || !t->followed.application || (unlikely(t->followed.pending) && !settle(t)) || !scoring_of(t, &s))
+		return 0;
+	number = call_number(task, id, &abi);
+	address = REGS_IP(regs) - CALL_SIZE;
+	if (s.application->level) {
+		origin = origin_class(&t->origin, &s.application->changes, regs, address);
+		origin_note(&t->origin, &s.application->changes, task, regs, number, abi);
+		if (unlikely(origin == ORIGIN_UNKNOWN))
+			t->counters.unknown_origins++;
+	}
+	call = &t->history[t->counters.calls++ & (HISTORY_CALLS - 1)];
+	call->event.site = address; /* the rest is zero, or filled in when it is handed out */
+	call->event.call = number;
+	call->event.origin = EVENT_FROM(origin, abi);
+	call->node = t->score.node;
+	call->verdict = score_call(&t->score, s.image, s.policy, number, call->event.origin);
+	call->mean = t->score.sum[0];
+	t->counters.cost += call->verdict.cost;
+	if (unlikely(call->verdict.flags & (VERDICT_ALARMS | VERDICT_CLOSED | VERDICT_FOREIGN))) {
+		t->generation = s.policy->generation;
+		report(t, s.application, call->verdict.flags);
+	}
+	if (s.application->sample && !(t->counters.calls & (s.application->sample - 1)))
+		hand_out(t, call, s.policy->window[0].length);
+	return 0;
+}
+
+/* The counters of the threads that are alive. */
+SEC("iter/task")
+int tally(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct guard_tally tally = {};
+	thread_t *t = task ? thread_of(task) : NULL;
+
+	if (!t || !t->followed.application)
+		return 0;
+	tally.application = t->followed.application;
+	tally.counters = t->counters;
+	bpf_seq_write(ctx->meta->seq, &tally, sizeof(tally));
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
