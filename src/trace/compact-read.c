@@ -182,7 +182,7 @@ static bool read_templates(struct trace_reader *reader)
 			return false;
 		if (event->kind == EVENT_CALL ? SITE_MODULE(event->site) >= reader->modules.n : event->call || event->origin)
 			return false;
-		if (event->kind == EVENT_EXIT && event->site)
+		if ((event->kind == EVENT_EXIT && event->site) || (event->kind == EVENT_ATTACH && event->parent))
 			return false;
 	}
 	return true;

@@ -103,10 +103,12 @@ static void template_of(const struct event *event, unsigned modules, uint64_t *r
 	case EVENT_GAP:
 		payload = event->lost;
 		break;
-	case EVENT_ATTACH:
 	case EVENT_FORK:
 	case EVENT_EXEC:
-		payload = event->parent | (uint64_t)event->pid << 32;
+		payload = event->parent;
+		/* fall through */
+	case EVENT_ATTACH:
+		payload |= (uint64_t)event->pid << 32;
 		break;
 	default:
 		break;
