@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "cli/completeness-print.h"
+#include "cli/outliers-print.h"
 #include "cli/profile-show.h"
 #include "cli/progress.h"
 #include "cli/sources.h"
@@ -18,7 +19,7 @@
 struct learn_config {
 	const char *output, *application, *arch, *format;
 	unsigned length;
-	bool again, keep_going, json;
+	bool again, keep_going, leave_out, json;
 };
 
 static const struct option_spec options[] = {
@@ -31,6 +32,8 @@ static const struct option_spec options[] = {
 	OPTION_STRING(0, "format", "NAME", struct learn_config, format, "format of the traces; recognised if not given"),
 	OPTION_FLAG(0, "again", struct learn_config, again, "learn traces again that the profile has learned already"),
 	OPTION_FLAG('k', "keep-going", struct learn_config, keep_going, "leave out damaged traces, learn the others"),
+	OPTION_FLAG(0, "leave-out-outliers", struct learn_config, leave_out,
+		    "do not learn sessions of these traces that stand far from all others (they are named)"),
 	OPTION_FLAG(0, "json", struct learn_config, json, "print the result as JSON"),
 	OPTION_END
 };
@@ -48,7 +51,8 @@ const struct verb verb_learn = {
 		"once or one after the other: the order does not matter. A trace that was learned before is not learned twice.\n"
 		"\n"
 		"Either all traces are learned or, if one of them is damaged, none (see --keep-going). Then it says how complete\n"
-		"the profile is, and warns of what a person should know: gaps, code that makes calls from odd memory.\n"
+		"the profile is, and warns of what a person should know: gaps, code that makes calls from odd memory, sessions\n"
+		"that stand far from all others and may be an attack.\n"
 		"\n"
 		"Exit status: 0 learned (or known already), 2 on errors.",
 	.examples = "  imsafe learn -o ftpd.db ftpd.trace               one trace\n"
@@ -75,6 +79,10 @@ struct learning {
 	uint64_t calls, sessions, gaps, lost;
 	size_t learned, known, empty, damaged;
 	bool fatal;          /* the error is not about the trace */
+	int64_t *runs;       /* of each source: the run that it became, 0 if none */
+	struct outliers outliers; /* in these runs */
+	json_t *outliers_json;
+	char *outliers_text;
 	struct event events[BATCH];
 };
 
@@ -200,6 +208,8 @@ static int add_training(struct learning *l, const struct trace_info *info, struc
 
 	if (!counts->calls) {
 		errmsg_set(&message, 0, path, 0, "there are no calls in this trace");
+		if (training_left_out(training))
+			return 0;
 		note(l, &message);
 		l->empty++;
 		return 0;
@@ -223,6 +233,7 @@ before.source);
 	if (r < 0)
 		return r;
 	l->fatal = false;
+	l->runs[i] = run.id;
 	l->learned++;
 	l->calls += counts->calls;
 	l->sessions += counts->sessions;
@@ -234,6 +245,17 @@ before.source);
 		note(l, &message);
 		snprintf(l->build_id, sizeof(l->build_id), "%s", info->build_id);
 	}
+	return 0;
+}
+
+static int leave_out(void *data, const struct session *session)
+{
+	const struct learning *l = data;
+	uint64_t hash = session_hash(session);
+
+	for (size_t i = 0; i < l->outliers.n; i++)
+		if (l->outliers.list[i].hash == hash)
+			return LEARNER_LEAVE_OUT;
 	return 0;
 }
 
@@ -254,19 +276,117 @@ static int learn_trace(struct learning *l, size_t i, struct errmsg *err)
 	r = fit(l, info, arch, path, err);
 	if (r < 0)
 		return r;
-	training = training_new(profile_info(l->profile)->length, profile_sample_limit(l->profile), NULL, NULL);
+	training = training_new(profile_info(l->profile)->length, profile_sample_limit(l->profile),
+				l->outliers.n ? leave_out : NULL, l);
 	if (!training)
 		return errmsg_errno(err, -ENOMEM, path, "learning");
 	r = read_trace(l, reader, training, i, err);
 	return r < 0 ? r : add_training(l, info, training, i, err);
 }
 
+static void outliers_progress(void *data, double done)
+{
+	struct learning *l = data;
+
+	progress_update(&l->progress, done, "looking for outliers");
+}
+
+/* Of the profile's outliers, those in runs that were learned just now. */
+static int find_outliers(struct learning *l, struct errmsg *err)
+{
+	_cleanup_(folds_freep) struct folds *folds = NULL;
+	size_t n = 0;
+	int r;
+
+	if (!l->learned)
+		return 0;
+	r = folds_load(l->profile, &folds, err);
+	if (r >= 0)
+		r = outliers_find(folds, outliers_progress, l, &l->outliers, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < l->outliers.n; i++)
+		for (size_t k = 0; k < l->sources.n; k++)
+			if (l->runs[k] == l->outliers.list[i].run) {
+				l->outliers.list[n++] = l->outliers.list[i];
+				break;
+			}
+	l->outliers.n = n;
+	return 0;
+}
+
+/* In words now, as runs that are learned again get new numbers; said when all has gone well. */
+static int describe_outliers(struct learning *l, struct errmsg *err)
+{
+	size_t size;
+	FILE *text;
+	int r;
+
+	l->outliers_json = outliers_json(l->profile, &l->outliers);
+	text = open_memstream(&l->outliers_text, &size);
+	if (!text || !l->outliers_json) {
+		if (text)
+			fclose(text);
+		return errmsg_errno(err, -ENOMEM, NULL, "outliers");
+	}
+	r = outliers_print(l->profile, &l->outliers, l->config->leave_out, text, err);
+	return fclose(text) ? errmsg_errno(err, -ENOMEM, NULL, "outliers") : r;
+}
+
+static int is_outlier(void *data, const struct session *session, uint64_t copies, int64_t run)
+{
+	return leave_out(data, session) ? -ECANCELED : 0;
+}
+
+/* Takes a trace's run out of the profile again. */
+static int forget_trace(struct learning *l, size_t i, struct errmsg *err)
+{
+	_cleanup_(counts_done) struct counts counts = { 0 };
+	int r = profile_run_counts(l->profile, l->runs[i], &counts, err);
+
+	if (r >= 0)
+		r = profile_remove_run(l->profile, l->runs[i], err);
+	if (r < 0)
+		return r;
+	l->runs[i] = 0;
+	l->learned--;
+	l->calls -= counts.calls;
+	l->sessions -= counts.sessions;
+	l->gaps -= counts.gaps;
+	l->lost -= counts.lost;
+	return 0;
+}
+
+/* Learns again, without their outliers, the traces that have some. */
+static int learn_rest(struct learning *l, struct errmsg *err)
+{
+	for (size_t i = 0; i < l->sources.n; i++) {
+		int r = l->runs[i] ? profile_each_copy(l->profile, l->runs[i], is_outlier, l, err) : 0;
+
+		if (r == -ECANCELED && !strcmp(l->sources.paths[i], "-"))
+			return errmsg_set(err, -EINVAL, NULL, 0, "standard input has outliers, but cannot be read again without them: "
+					  "save it to a file first");
+		if (r == -ECANCELED) {
+			r = forget_trace(l, i, err);
+			if (r >= 0)
+				r = learn_trace(l, i, err);
+		}
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 /* All traces, in one transaction. */
 static int learn_all(struct learning *l, struct errmsg *err)
 {
-	for (size_t i = 0; i < l->sources.n; i++) {
-		int r = learn_trace(l, i, err);
+	int r;
 
+	l->runs = calloc(l->sources.n + 1, sizeof(*l->runs));
+	if (!l->runs)
+		return errmsg_errno(err, -ENOMEM, NULL, "learning");
+	for (size_t i = 0; i < l->sources.n; i++) {
+		r = learn_trace(l, i, err);
 		if (r < 0 && r != -EINTR && r != -ENOMEM && !l->fatal && l->config->keep_going) {
 			note(l, err);
 			l->damaged++;
@@ -278,7 +398,14 @@ static int learn_all(struct learning *l, struct errmsg *err)
 	if (!l->learned && !l->known)
 		return errmsg_set(err, -ENODATA, NULL, 0, "nothing was learned: there are no calls in %s",
 				  l->sources.n == 1 ? "the trace" : "these traces");
-	return l->begun ? profile_commit(l->profile, err) : 0;
+	if (!l->begun)
+		return 0;
+	r = find_outliers(l, err);
+	if (r >= 0 && l->outliers.n)
+		r = describe_outliers(l, err);
+	if (r >= 0 && l->config->leave_out && l->outliers.n)
+		r = learn_rest(l, err);
+	return r < 0 ? r : profile_commit(l->profile, err);
 }
 
 static int report(struct learning *l, struct errmsg *err)
@@ -301,6 +428,8 @@ static int report(struct learning *l, struct errmsg *err)
 		json_object_set_new(json, "profile", profile_json(l->profile, &counts));
 		json_object_set_new(json, "completeness",
 				    completeness_json(&completeness, profile_info(l->profile)->arch));
+		json_object_set_new(json, "outliers", l->outliers_json ? TAKE_PTR(l->outliers_json) : json_array());
+		json_object_set_new(json, "outliers_left_out", json_boolean(l->config->leave_out && l->outliers.n));
 		json_dumpf(json, stdout, JSON_INDENT(2));
 		putchar('\n');
 		json_decref(json);
@@ -314,12 +443,16 @@ static int report(struct learning *l, struct errmsg *err)
 		printf("; %zu known already", l->known);
 	if (l->empty)
 		printf("; %zu without calls", l->empty);
+	if (l->config->leave_out && l->outliers.n)
+		printf("; %zu different session%s left out", l->outliers.n, l->outliers.n == 1 ? "" : "s");
 	if (l->damaged)
 		printf("; %zu damaged and left out", l->damaged);
 	putchar('\n');
 	profile_print_summary(l->profile, &counts, stdout);
 	completeness_print_line(&completeness, stdout);
 	profile_print_warnings(&counts, stderr);
+	if (l->outliers_text)
+		fputs(l->outliers_text, stderr);
 	return 0;
 }
 
@@ -375,6 +508,10 @@ static int verb_learn_run(int argc, char **argv)
 		errmsg_print(&err, stderr, "imsafe");
 	profile_close(l.profile);
 	sources_done(&l.sources);
+	outliers_done(&l.outliers);
+	json_decref(l.outliers_json);
+	free(l.outliers_text);
+	free(l.runs);
 	if (l.signals >= 0)
 		close(l.signals);
 	return r < 0 || l.damaged ? EXIT_ERROR : EXIT_OK;
