@@ -483,6 +483,7 @@ static int verb_trace_run(int argc, char **argv)
 	pid_t command;
 	int rest, r, status;
 
+	sigprocmask(SIG_SETMASK, NULL, &recording.mask);
 	recording.command = split_command(&argc, argv);
 	recording.connection = recording.command && service_has_connection();
 	messages_open(&recording.messages, "imsafe trace", false);
