@@ -2,6 +2,7 @@
 /* A session's control connection: commands in, as Telnet strings (RFC 959, RFC 854), replies out. */
 #include <ctype.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -351,8 +352,10 @@ static void run_command(struct session *s)
 __attribute__((noinline)) void session_run(struct session *s)
 {
 	struct timeval idle = { .tv_sec = IDLE_SECONDS };
+	int on = 1;
 
 	setsockopt(s->control, SOL_SOCKET, SO_RCVTIMEO, &idle, sizeof(idle));
+	setsockopt(s->control, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	s->listener = -1;
 	memcpy(s->cwd, "/", 2);
 	s->ascii = true;
