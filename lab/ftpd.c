@@ -109,7 +109,7 @@ static int listen_and_serve(unsigned port, int root, int log, uid_t owner)
 	if (bind(listener, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(listener, 32) < 0)
 		return fail("127.0.0.1");
 	getsockname(listener, (struct sockaddr *)&address, &size);
-	printf("ftpd: vulnerable on purpose; on 127.0.0.1 port %u for this user alone\n", ntohs(address.sin_port));
+	printf("ftpd: vulnerable on purpose; on 127.0.0.1 port %u, for this user alone\n", ntohs(address.sin_port));
 	fflush(stdout);
 
 	while (!stop) {

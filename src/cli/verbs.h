@@ -16,6 +16,7 @@ extern const struct verb *const verbs[]; /* NULL at the end */
 
 extern const struct verb verb_eval;
 extern const struct verb verb_help;
+extern const struct verb verb_lab;
 extern const struct verb verb_learn;
 extern const struct verb verb_monitor;
 extern const struct verb verb_plot;

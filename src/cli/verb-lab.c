@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* imsafe lab: the guided lab. The walk itself is a script, lab/walk: what it does is what a reader can type. */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "cli/verbs.h"
+
+struct lab_config {
+	const char *dir, *sensor, *server;
+	bool step;
+};
+
+static const struct option_spec options[] = {
+	OPTION_STRING('d', "dir", "FOLDER", struct lab_config, dir, "where everything goes (./imsafe-lab); made anew"),
+	OPTION_STRING(0, "sensor", "NAME", struct lab_config, sensor, "ebpf, ptrace, or auto: the best that works here (default)"),
+	OPTION_STRING(0, "server", "NAME", struct lab_config, server,
+		      "lab (default), or a stock server to train on: vsftpd, proftpd or pure-ftpd"),
+	OPTION_FLAG(0, "step", struct lab_config, step, "wait for Enter before each step"),
+	OPTION_END
+};
+
+static int verb_lab_run(int argc, char **argv);
+
+const struct verb verb_lab = {
+	.name = "lab",
+	.summary = "the guided lab: a server, its profile, an attack, the alarm",
+	.synopsis = "[OPTIONS]",
+	.description = "Starts a small FTP server on 127.0.0.1, records it while stock clients use it, learns its profile, watches "
+		       "normal use without an alarm, attacks it, shows the alarm and the graph, and what changing sequence length, "
+		       "mean length and threshold does. Says at each step what happens and why, with the commands to do "
+		       "it again. Needs no privilege; nothing runs on when it ends. The server is vulnerable on purpose: it "
+		       "serves nobody but you, and never as root.",
+	.examples = "  imsafe lab\n"
+		    "  imsafe lab --step                     at your own pace\n"
+		    "  sudo imsafe lab --sensor=ebpf         with the driver: the server starts after the monitor\n"
+		    "  imsafe lab --server=vsftpd            train on a stock server\n",
+	.options = options,
+	.run = verb_lab_run,
+};
+
+/* The folder with the lab's programs: beside a build's own program, else where it was installed. */
+static const char *lab_folder(const char *self, char folder[PATH_MAX])
+{
+	const char *slash = strrchr(self, '/');
+
+	if (slash && snprintf(folder, PATH_MAX, "%.*s/../../lab", (int)(slash - self), self) < PATH_MAX) {
+		char walk[PATH_MAX + 8];
+
+		snprintf(walk, sizeof(walk), "%s/walk", folder);
+		if (access(walk, R_OK) == 0)
+			return folder;
+	}
+	return LAB_FOLDER;
+}
+
+static bool is_one_of(const char *name, const char *const *list)
+{
+	for (; *list; list++)
+		if (!strcmp(name, *list))
+			return true;
+	return false;
+}
+
+static int verb_lab_run(int argc, char **argv)
+{
+	static const char *const sensors[] = { "auto", "ebpf", "ptrace", NULL };
+	static const char *const servers[] = { "lab", "vsftpd", "proftpd", "pure-ftpd", NULL };
+	struct lab_config config = { .dir = "imsafe-lab", .sensor = "auto", .server = "lab" };
+	char self[PATH_MAX], folder[PATH_MAX], walk[PATH_MAX + 8];
+	struct errmsg err = { 0 };
+	ssize_t n;
+	int rest = 0, r;
+
+	r = options_parse(&verb_lab, argc, argv, &config, false, &rest, &err);
+	if (r > 0)
+		return EXIT_OK;
+	if (r < 0)
+		goto fail;
+	if (rest < argc) {
+		errmsg_set(&err, -EINVAL, NULL, 0, "'%s' is no option; the lab takes no arguments", argv[rest]);
+		goto fail;
+	}
+	if (!is_one_of(config.sensor, sensors) || !is_one_of(config.server, servers)) {
+		errmsg_set(&err, -EINVAL, NULL, 0, "there is no %s '%s'; see 'imsafe lab --help'",
+			   is_one_of(config.sensor, sensors) ? "server" : "sensor",
+			   is_one_of(config.sensor, sensors) ? config.server : config.sensor);
+		goto fail;
+	}
+	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	if (n < 0) {
+		errmsg_errno(&err, -errno, "/proc/self/exe", "cannot be read");
+		goto fail;
+	}
+	self[n] = '\0';
+	snprintf(walk, sizeof(walk), "%s/walk", lab_folder(self, folder));
+	execl("/bin/sh", "sh", walk, self, config.dir, config.sensor, config.server, config.step ? "step" : "go", NULL);
+	errmsg_errno(&err, -errno, "/bin/sh", "cannot be started");
+fail:
+	errmsg_print(&err, stderr, "imsafe lab");
+	return EXIT_ERROR;
+}
