@@ -51,13 +51,18 @@ static uint16_t limit_for(const struct ranked *ranked, size_t n, uint64_t copies
 static double expected_alarms(const struct peaks *peaks, size_t n, const struct policy *policy)
 {
 	double expected = 0;
+	uint64_t holders[MEAN_WINDOWS] = { 0 };
 
+	for (size_t i = 0; i < n; i++)
+		for (int w = 0; w < MEAN_WINDOWS && policy->window[w].length; w++)
+			if (peaks[i].window[w] == policy->window[w].limit)
+				holders[w] += peaks[i].copies;
 	for (size_t i = 0; i < n; i++) {
-		bool touches = false;
+		bool alone = false;
 
 		for (int w = 0; w < MEAN_WINDOWS && policy->window[w].length; w++)
-			touches |= peaks[i].window[w] == policy->window[w].limit;
-		expected += peaks_alarm(&peaks[i], policy) ? (double)peaks[i].copies : touches;
+			alone |= peaks[i].window[w] == policy->window[w].limit && holders[w] == 1;
+		expected += peaks_alarm(&peaks[i], policy) ? (double)peaks[i].copies : alone;
 	}
 	return fmax(expected, 1);
 }
