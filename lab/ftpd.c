@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,23 +51,35 @@ static bool on_loopback(const struct sockaddr_in *address)
 	return address->sin_family == AF_INET && ntohl(address->sin_addr.s_addr) >> 24 == 127;
 }
 
-/* Who made the other end of this connection? The kernel lists every socket with its user. */
+/* Who made the other end of this connection? The kernel knows the user of every socket. */
 static bool peer_is_ours(const struct sockaddr_in *local, const struct sockaddr_in *peer, uid_t owner)
 {
-	FILE *table = fopen("/proc/net/tcp", "re");
-	char line[256];
-	bool ours = false;
+	struct {
+		struct nlmsghdr header;
+		struct inet_diag_req_v2 question;
+	} ask = {
+		.header = { .nlmsg_len = sizeof(ask), .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST },
+		.question = {
+			.sdiag_family = AF_INET, .sdiag_protocol = IPPROTO_TCP, .idiag_states = ~0U,
+			.id = { .idiag_sport = peer->sin_port, .idiag_dport = local->sin_port,
+				.idiag_src = { peer->sin_addr.s_addr }, .idiag_dst = { local->sin_addr.s_addr },
+				.idiag_cookie = { INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE } },
+		},
+	};
+	union {
+		struct nlmsghdr header;
+		char bytes[4096];
+	} answer;
+	const struct inet_diag_msg *found = NLMSG_DATA(&answer.header);
+	int kernel = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	bool ours = kernel >= 0 && send(kernel, &ask, sizeof(ask), 0) == sizeof(ask) &&
+		    recv(kernel, &answer, sizeof(answer), 0) >= (ssize_t)NLMSG_SPACE(sizeof(*found)) &&
+		    answer.header.nlmsg_type == SOCK_DIAG_BY_FAMILY &&
+		    found->idiag_inode && /* closed sockets have no user */
+		    (found->idiag_uid == owner || found->idiag_uid == 0);
 
-	while (table && !ours && fgets(line, sizeof(line), table)) {
-		unsigned from, from_port, to, to_port, uid;
-
-		if (sscanf(line, " %*u: %x:%x %x:%x %*x %*x:%*x %*x:%*x %*x %u", &from, &from_port, &to, &to_port, &uid) == 5 &&
-		    from == peer->sin_addr.s_addr && from_port == ntohs(peer->sin_port) &&
-		    to == local->sin_addr.s_addr && to_port == ntohs(local->sin_port))
-			ours = uid == owner || uid == 0;
-	}
-	if (table)
-		fclose(table);
+	if (kernel >= 0)
+		close(kernel);
 	return ours;
 }
 
