@@ -16,9 +16,9 @@ struct lab_config {
 
 static const struct option_spec options[] = {
 	OPTION_STRING('d', "dir", "FOLDER", struct lab_config, dir, "where everything goes (./imsafe-lab); made anew"),
-	OPTION_STRING(0, "sensor", "NAME", struct lab_config, sensor, "ebpf, ptrace, or auto: the best that works here (default)"),
+	OPTION_STRING(0, "sensor", "NAME", struct lab_config, sensor, "ebpf, ptrace, or auto (default): the best that works here"),
 	OPTION_STRING(0, "server", "NAME", struct lab_config, server,
-		      "lab (default), or a stock server to train on: vsftpd, proftpd or pure-ftpd"),
+		      "lab (default), or a stock server: vsftpd or proftpd"),
 	OPTION_FLAG(0, "step", struct lab_config, step, "wait for Enter before each step"),
 	OPTION_END
 };
@@ -29,11 +29,11 @@ const struct verb verb_lab = {
 	.name = "lab",
 	.summary = "the guided lab: a server, its profile, an attack, the alarm",
 	.synopsis = "[OPTIONS]",
-	.description = "Starts a small FTP server on 127.0.0.1, records it while stock clients use it, learns its profile, watches "
-		       "normal use without an alarm, attacks it, shows the alarm and the graph, and what changing sequence length, "
-		       "mean length and threshold does. Says at each step what happens and why, with the commands to do "
-		       "it again. Needs no privilege; nothing runs on when it ends. The server is vulnerable on purpose: it "
-		       "serves nobody but you, and never as root.",
+	.description = "Starts a small FTP server on 127.0.0.1, records it while stock clients use it, learns its profile, watches\n"
+		       "normal use without an alarm, attacks it, shows the alarm and the graph, and what changing the\n"
+		       "sequence length, the mean length and the threshold does. It says at each step what happens and why,\n"
+		       "with the commands to do it again. It needs no privilege, and nothing runs on when it ends.\n\n"
+		       "The server is vulnerable on purpose: it serves nobody but you, and never as root.",
 	.examples = "  imsafe lab\n"
 		    "  imsafe lab --step                     at your own pace\n"
 		    "  sudo imsafe lab --sensor=ebpf         with the driver: the server starts after the monitor\n"
