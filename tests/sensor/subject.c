@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * An application to be guarded: a habit of calls, and ways to break it. Every argument is a step:
+ *   normal:N   the habit, N times          odd:N      calls that are no part of it
+ *   stack heap anon writable                 one getppid from code in such memory
+ *   int80 x32                                 one call through that door
+ *   threads:N  forks:N                        N threads or children with the habit (200 times)
+ *   exec                                      executes itself with the steps that follow
+ *   thread-exec                               the same, from a thread
+ *   wait:MS                                   sleeps
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char **steps;
+
+static void normal(long n)
+{
+	while (n-- > 0) {
+		syscall(SYS_getppid);
+		syscall(SYS_getuid);
+		syscall(SYS_getppid);
+		syscall(SYS_getgid);
+		if (n % 3 == 0)
+			syscall(SYS_geteuid);
+	}
+}
+
+static void odd(long n)
+{
+	static const int calls[] = { SYS_getpgrp, SYS_sched_yield, SYS_getegid, SYS_sync_file_range, SYS_umask };
+
+	while (n-- > 0)
+		syscall(calls[n % 5], -1);
+}
+
+#ifdef __x86_64__
+/* mov eax, getppid; syscall; ret */
+static const unsigned char code[] = { 0xb8, SYS_getppid, 0, 0, 0, 0x0f, 0x05, 0xc3 };
+
+static void run_at(unsigned char *at, size_t size)
+{
+	long page = sysconf(_SC_PAGESIZE);
+	unsigned char *start = (unsigned char *)((unsigned long)at & -(unsigned long)page);
+
+	memcpy(at, code, sizeof(code));
+	if (mprotect(start, (size_t)(at - start) + size, PROT_READ | PROT_WRITE | PROT_EXEC) < 0) {
+		perror("mprotect");
+		exit(3);
+	}
+	((void (*)(void))at)();
+}
+
+static void foreign(const char *where)
+{
+	unsigned char stack[64];
+
+	if (!strcmp(where, "stack")) {
+		run_at(stack, sizeof(code));
+	} else if (!strcmp(where, "heap")) {
+		run_at(sbrk(4096), sizeof(code));
+	} else if (!strcmp(where, "anon")) {
+		run_at(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), sizeof(code));
+	} else if (!strcmp(where, "writable")) {
+		int fd = open("/proc/self/exe", O_RDONLY);
+
+		run_at(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0), sizeof(code));
+	} else if (!strcmp(where, "int80")) {
+		long result;
+
+		__asm__ volatile("int $0x80" : "=a"(result) : "a"(64L) : "memory"); /* getppid there */
+	} else if (!strcmp(where, "x32")) {
+		syscall(0x40000000 | SYS_getppid);
+	}
+}
+#endif
+
+static void *habit(void *data)
+{
+	normal(200);
+	return NULL;
+}
+
+static void *become(void *data)
+{
+	execv("/proc/self/exe", steps);
+	_exit(3);
+}
+
+static void threads(long n)
+{
+	pthread_t thread[64];
+
+	for (long i = 0; i < n && i < 64; i++)
+		if (pthread_create(&thread[i], NULL, habit, NULL))
+			exit(3);
+	for (long i = 0; i < n && i < 64; i++)
+		pthread_join(thread[i], NULL);
+}
+
+static void forks(long n)
+{
+	for (long i = 0; i < n; i++)
+		if (!fork()) {
+			normal(200);
+			_exit(0);
+		}
+	while (wait(NULL) > 0)
+		;
+}
+
+int main(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		const char *colon = strchr(argv[i], ':');
+		long n = colon ? strtol(colon + 1, NULL, 10) : 0;
+		pthread_t thread;
+
+		steps = &argv[i];
+		if (!strncmp(argv[i], "normal:", 7))
+			normal(n);
+		else if (!strncmp(argv[i], "odd:", 4))
+			odd(n);
+		else if (!strncmp(argv[i], "threads:", 8))
+			threads(n);
+		else if (!strncmp(argv[i], "forks:", 6))
+			forks(n);
+		else if (!strncmp(argv[i], "wait:", 5))
+			usleep((useconds_t)n * 1000);
+		else if (!strcmp(argv[i], "exec"))
+			become(NULL);
+		else if (!strcmp(argv[i], "thread-exec") && !pthread_create(&thread, NULL, become, NULL))
+			pause();
+#ifdef __x86_64__
+		else
+			foreign(argv[i]);
+#endif
+	}
+	return 0;
+}
