@@ -6,9 +6,10 @@
  * SYMBOL_EXEC). It is named by the index of its header cell, its base. The edge for call symbol s, if the profile has
  * seen s in that context, is the cell at base + 1 + s whose owner is base (a double array: one look, no hash).
  *
- *   header cell of state b: owner = b, next = suffix link (the context without its oldest call), cost = back-off cost,
+ *   header cell of state b: owner = b, next = suffix link (the context without its oldest call), cost = back-off cost
+ *                           (the root's: of a call never seen),
  *                           flags = depth of the context, count = how often the context was seen
- *   edge cell:              owner = b, next = base of the following state, cost = -log2 p(s | context),
+ *   edge cell:              owner = b, next = base of the following state, cost = how surprising the call is here,
  *                           flags = CELL_SEQUENCE if it completes a learned k-sequence, count = how often seen
  *   free cell:              owner = CELL_FREE
  *
@@ -24,9 +25,10 @@
 #define LENGTH_MAX     16
 #define LENGTH_DEFAULT 6
 
-/* Costs are in 1/4096 bit; a blind guess costs COST_MAX, and no call costs more. */
-#define COST_BIT 4096
-#define COST_MAX (ALPHABET_BITS * COST_BIT)
+/* Costs are in 1/4096 bit. COST_MAX, the bits of a blind guess, is normality 0; one call can cost more, up to COST_LIMIT. */
+#define COST_BIT   4096
+#define COST_MAX   (ALPHABET_BITS * COST_BIT)
+#define COST_LIMIT 0xffff
 
 #define CELL_FREE     0xffffffffU
 #define CELL_SEQUENCE 0x8000 /* edge: this context and call are a learned k-sequence */

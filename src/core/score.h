@@ -5,8 +5,8 @@
  *
  * Cost of a call (Witten-Bell back-off, quantised when the image was frozen):
  *   found in the state:  edge.cost
- *   otherwise:           header.cost (back-off) + the cost in the suffix state, and so on to the root; at most COST_MAX
- * Normality of a call = 1 - cost / COST_MAX. The running mean over the latest n = min(calls, length) calls is judged
+ *   otherwise:           header.cost (back-off) + the cost in the suffix state, and so on to the root; at most COST_LIMIT
+ * Normality = 1 - cost / COST_MAX, and 0 for what costs more. The running mean over the latest n = min(calls, length) calls is judged
  * from min_calls on:     sum of costs > limit * n   <=>   mean normality < threshold
  * An episode opens at the first call below; it closes when every window has stayed above for its whole length.
  *
@@ -94,7 +94,7 @@ enum verdict_flags {
 #define VERDICT_ALARMS (VERDICT_ALARM | VERDICT_ALARM_FOREIGN)
 
 struct verdict {
-	__u16 cost;   /* 0..COST_MAX */
+	__u16 cost;   /* 0..COST_LIMIT */
 	__u16 flags;  /* enum verdict_flags */
 	__u16 window; /* the first window below its threshold, if VERDICT_BELOW */
 	__u16 backoff; /* by how many calls the context had to be shortened to find the call */
@@ -174,7 +174,7 @@ SCORE_INLINE void score_predict(__u32 *node, SCORE_IMAGE image, __u32 symbol, st
 		v->flags = 0;
 		cell = score_cell(image, at);
 		if (!cell || at == IMAGE_ROOT) {
-			cost = COST_MAX;
+			cost += cell ? cell->cost : COST_LIMIT;
 			at = IMAGE_ROOT;
 			v->backoff = (__u16)i;
 			break;
@@ -183,7 +183,7 @@ SCORE_INLINE void score_predict(__u32 *node, SCORE_IMAGE image, __u32 symbol, st
 		at = cell->next;
 	}
 	*node = at;
-	v->cost = cost > COST_MAX ? COST_MAX : (__u16)cost;
+	v->cost = cost > COST_LIMIT ? COST_LIMIT : (__u16)cost;
 }
 
 SCORE_INLINE void score_judge(struct score *s, const struct policy *policy, struct verdict *v)

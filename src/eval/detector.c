@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "eval/detector.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/options.h"
 #include "core/score.h"
 #include "eval/pairs.h"
+#include "model/calibrate.h"
 #include "model/freeze.h"
 #include "model/learner.h"
 
@@ -103,7 +105,7 @@ static int fit_image(struct fit *fit, unsigned length, const struct session *con
 		r = learner_counts(learner, &counts);
 	if (r < 0)
 		return errmsg_errno(err, r, NULL, "cannot learn");
-	r = freeze(&counts, ARCH_UNKNOWN, &fit->image, err);
+	r = freeze_as(&counts, ARCH_UNKNOWN, fit->model == MODEL_WITTEN_BELL ? FREEZE_SURPRISE : FREEZE_STANDARD, &fit->image, err);
 	if (r < 0)
 		return r;
 	fit->policy.reading = fit->model == MODEL_SEQUENCES ? READING_SEQUENCES : READING_PREDICTOR;
@@ -173,17 +175,20 @@ static uint64_t sum_of(const uint16_t *costs, size_t n)
 	return sum;
 }
 
+/* As a monitor sees it: over as many calls as there are so far, from MIN_CALLS_DEFAULT on. */
 static double highest_mean(const uint16_t *costs, size_t n, size_t length)
 {
-	size_t first = MIN(n, length);
-	uint64_t sum = sum_of(costs, first), max = sum;
+	uint64_t sum = 0;
+	double max = 0;
 
-	for (size_t i = first; i < n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		sum += costs[i];
-		sum -= costs[i - length];
-		max = MAX(max, sum);
+		if (i >= length)
+			sum -= costs[i - length];
+		if (i + 1 >= MIN_CALLS_DEFAULT)
+			max = fmax(max, (double)sum / (double)MIN(i + 1, length));
 	}
-	return (double)max / (double)first;
+	return max;
 }
 
 /* The k-th smallest value, by selection (Hoare's quickselect); reorders. */
@@ -238,6 +243,6 @@ double detector_score(const struct detector *detector, const uint16_t *costs, si
 	case STATISTIC_ABOVE:
 		return share_above(costs, n, detector->n);
 	default:
-		return (double)sum_of(costs, n) / (double)n / COST_MAX;
+		return (double)sum_of(costs, n) / (double)MAX(n, (size_t)MIN_CALLS_DEFAULT) / COST_MAX;
 	}
 }

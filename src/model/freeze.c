@@ -23,6 +23,8 @@ struct arc {
 
 struct state {
 	uint64_t count;
+	double expected; /* mean cost of the next call, in bits, and its variance */
+	double variance;
 	uint32_t parent;
 	uint32_t base;
 	uint32_t first_arc;
@@ -39,6 +41,7 @@ struct level {
 
 struct freezer {
 	unsigned length;
+	enum freeze_cost kind;
 	const struct gram *grams;
 	uint32_t *order;
 	struct level *levels;
@@ -303,11 +306,54 @@ static int place_all(struct freezer *f)
 	return 0;
 }
 
-static uint16_t cost_of(double p)
+/* What a state gives to calls that it has not seen: the share that backs off. */
+static double escape(const struct state *state)
 {
-	double cost = -log2(p) * COST_BIT;
+	double n = (double)state->count, t = state->n_arcs;
 
-	return cost >= COST_MAX ? COST_MAX : cost <= 0 ? 0 : (uint16_t)lround(cost);
+	return state->n_arcs ? t / (n + t) : 1;
+}
+
+/* What the next call costs in each state on average, and how much that varies. Parents come first here too. */
+static void expect(struct freezer *f)
+{
+	for (uint32_t id = 0; id < f->n_states; id++) {
+		struct state *state = &f->states[id];
+		const struct state *parent = &f->states[state->parent];
+		double e = escape(state), n = (double)state->count + state->n_arcs;
+		double unseen = (id ? parent->expected : ALPHABET_BITS) - log2(e);
+		double mean = e * unseen, square = e * (unseen * unseen + (id ? parent->variance : 0));
+
+		for (unsigned i = 0; i < state->n_arcs; i++) {
+			const struct arc *arc = &f->arcs[state->first_arc + i];
+			double bits = -log2(arc->p), share = (double)arc->count / n;
+
+			mean += share * bits;
+			square += share * bits * bits;
+		}
+		state->expected = mean;
+		state->variance = fmax(0, square - mean * mean);
+	}
+}
+
+/* The cost in the state of something that takes so many bits, where so many were expected. */
+static uint16_t cost_of(const struct freezer *f, const struct state *state, double bits, double expected)
+{
+	double cost = bits * COST_BIT;
+
+	if (f->kind == FREEZE_STANDARD)
+		cost = (bits - expected) / sqrt(1 + state->variance) * COST_BIT;
+	return cost >= COST_LIMIT ? COST_LIMIT : cost <= 0 ? 0 : (uint16_t)lround(cost);
+}
+
+/* Of backing off; from the root, of a call that was never seen at all. What the shorter context costs on average comes on top. */
+static uint16_t backoff_cost(const struct freezer *f, const struct state *state)
+{
+	double bits = -log2(escape(state));
+
+	if (!state->depth)
+		return cost_of(f, state, bits + ALPHABET_BITS, state->expected);
+	return cost_of(f, state, bits, state->expected - f->states[state->parent].expected);
 }
 
 static uint32_t saturated(uint64_t count)
@@ -333,7 +379,7 @@ static void fill(const struct freezer *f, struct cell *cells)
 		cells[state->base] = (struct cell){
 			.owner = state->base,
 			.next = f->states[state->parent].base,
-			.cost = state->n_arcs ? cost_of(state->n_arcs / ((double)state->count + state->n_arcs)) : 0,
+			.cost = backoff_cost(f, state),
 			.flags = state->depth,
 			.count = saturated(state->count),
 		};
@@ -343,7 +389,7 @@ static void fill(const struct freezer *f, struct cell *cells)
 			cells[state->base + 1 + arc->symbol] = (struct cell){
 				.owner = state->base,
 				.next = f->states[arc->next].base,
-				.cost = cost_of(arc->p),
+				.cost = cost_of(f, state, -log2(arc->p), state->expected),
 				.flags = sequence ? CELL_SEQUENCE : 0,
 				.count = saturated(arc->count),
 			};
@@ -410,13 +456,15 @@ static int freeze_counts(struct freezer *f, const struct counts *counts, enum sy
 	if (r < 0)
 		return r;
 	resolve(f);
+	expect(f);
 	r = place_all(f);
 	return r < 0 ? r : make_image(f, counts, arch, ret_image);
 }
 
-int freeze(const struct counts *counts, enum syscall_arch arch, struct image *ret_image, struct errmsg *err)
+int freeze_as(const struct counts *counts, enum syscall_arch arch, enum freeze_cost kind, struct image *ret_image,
+	      struct errmsg *err)
 {
-	_cleanup_(freezer_done) struct freezer f = { .length = counts->length, .grams = counts->grams };
+	_cleanup_(freezer_done) struct freezer f = { .length = counts->length, .kind = kind, .grams = counts->grams };
 	int r;
 
 	if (counts->length < LENGTH_MIN || counts->length > LENGTH_MAX)
@@ -426,6 +474,11 @@ int freeze(const struct counts *counts, enum syscall_arch arch, struct image *re
 	if (r == -EFBIG)
 		return errmsg_set(err, r, NULL, 0, "the profile is too large for an image; a smaller sequence length helps");
 	return r < 0 ? errmsg_errno(err, r, NULL, "making the image") : 0;
+}
+
+int freeze(const struct counts *counts, enum syscall_arch arch, struct image *ret_image, struct errmsg *err)
+{
+	return freeze_as(counts, arch, FREEZE_STANDARD, ret_image, err);
 }
 
 void image_free(struct image *image)

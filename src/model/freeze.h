@@ -2,8 +2,14 @@
 /*
  * Freezing: counts become an image. Witten-Bell interpolation over contexts c_n (the previous n symbols), in doubles:
  *   p_n(s) = (count(c_n, s) + T p_{n-1}(s)) / (N + T),  p_{-1} = 1 / ALPHABET
- * N = occurrences of c_n, T = its distinct successors (Witten and Bell 1991); then cost = round(-log2 p * COST_BIT),
- * back-off cost = round(-log2(T / (N + T)) * COST_BIT), once. The same counts give the same image, byte for byte.
+ * N = occurrences of c_n, T = its distinct successors (Witten and Bell 1991). The same counts give the same image, byte
+ * for byte.
+ *
+ * A call's surprise is -log2 p bits, that of backing off -log2(T / (N + T)). Some contexts are surprising by nature: what
+ * a poll loop finds to do comes in any order. So a cost is not the surprise itself but how far it goes beyond what the
+ * context's own calls bring: with H and V the mean and the variance of the surprise in context c,
+ *   cost = max(0, (-log2 p - H) / sqrt(1 + V)),  back-off cost = max(0, (-log2(T / (N + T)) + H_{n-1} - H) / sqrt(1 + V))
+ * in COST_BIT, rounded once; at the root a call never seen takes ALPHABET_BITS more. bench/detection.md has the evidence.
  */
 #ifndef IMSAFE_MODEL_FREEZE_H
 #define IMSAFE_MODEL_FREEZE_H
@@ -16,7 +22,15 @@
 #include "model/counts.h"
 #include "trace/arch.h"
 
+enum freeze_cost {
+	FREEZE_STANDARD, /* as above */
+	FREEZE_SURPRISE, /* the plain surprise, to compare with */
+};
+
 /* An image in one allocation, header first; image_free() frees it. */
+int freeze_as(const struct counts *counts, enum syscall_arch arch, enum freeze_cost cost, struct image *ret_image,
+	      struct errmsg *err);
+/* With FREEZE_STANDARD. */
 int freeze(const struct counts *counts, enum syscall_arch arch, struct image *ret_image, struct errmsg *err);
 void image_free(struct image *image);
 

@@ -46,8 +46,6 @@ static const char *cell_fault(const struct image *image, uint32_t index)
 
 	if (cell->owner == CELL_FREE)
 		return NULL;
-	if (cell->cost > COST_MAX)
-		return "a cost is out of range";
 	if (cell->owner == index) {
 		if (!is_state(image, index))
 			return "a state reaches beyond the end";

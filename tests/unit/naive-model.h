@@ -108,7 +108,6 @@ static inline double naive_cost(const struct naive *naive, const struct naive_ca
 {
 	double p = 1.0 / ALPHABET;
 	unsigned longest = 0, found = 0;
-	bool known = false;
 
 	for (unsigned order = 0; order <= call->n; order++) {
 		size_t total, distinct, count = naive_count(naive, call, order, &total, &distinct);
@@ -117,13 +116,50 @@ static inline double naive_cost(const struct naive *naive, const struct naive_ca
 			break;
 		p = ((double)count + (double)distinct * p) / (double)(total + distinct);
 		longest = order;
-		if (count) {
+		if (count)
 			found = order;
-			known = true;
-		}
 	}
 	*ret_backoff = longest - found;
-	return known ? -log2(p) * COST_BIT : COST_MAX;
+	return -log2(p) * COST_BIT;
+}
+
+/* The same beyond what the context brings by itself, in units of how much that varies: every order's costs from the order before. */
+static inline double naive_standard_cost(const struct naive *naive, const struct naive_call *call)
+{
+	double p[ALPHABET], expected = ALPHABET_BITS, variance = 0, cost = 0;
+
+	for (int s = 0; s < ALPHABET; s++)
+		p[s] = 1.0 / ALPHABET;
+	for (unsigned order = 0; order <= call->n; order++) {
+		size_t count[ALPHABET] = { 0 }, total = 0, distinct = 0;
+		double escape, shorter = expected, mean, square, deviation;
+
+		for (size_t i = 0; i < naive->n; i++)
+			if (naive_ends_with(&naive->calls[i], call->history + call->n - order, order)) {
+				distinct += !count[naive->calls[i].call]++;
+				total++;
+			}
+		if (!total)
+			break;
+		escape = (double)distinct / (double)(total + distinct);
+		mean = escape * (expected - log2(escape));
+		square = escape * (pow(expected - log2(escape), 2) + variance);
+		for (int s = 0; s < ALPHABET; s++) {
+			double share = (double)count[s] / (double)(total + distinct);
+
+			p[s] = share + escape * p[s];
+			mean -= share * log2(p[s]);
+			square += share * pow(log2(p[s]), 2);
+		}
+		expected = mean;
+		variance = fmax(0, square - mean * mean);
+		deviation = sqrt(1 + variance);
+		if (count[call->call])
+			cost = fmax(0, (-log2(p[call->call]) - expected) / deviation);
+		else
+			cost += fmax(0, (-log2(escape) + shorter - expected) / deviation);
+	}
+	return cost * COST_BIT;
 }
 
 /* stide: the last length calls are a learned sequence (-1: there are not that many without a break). */

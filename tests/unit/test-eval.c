@@ -39,13 +39,18 @@ static void test_statistics(void)
 		right &= lround(score(name, costs, n)) == sorted[(n - 1) * (size_t)q / 100];
 	}
 	ok(right, "qN is the value that sorting gives");
-	memcpy(costs, (uint16_t[]){ 0, 10, 20, 0, 0, 40 }, 12);
-	ok(lround(score("predictor:6:max2", costs, 6)) == 20 && lround(score("predictor:6:max1", costs, 6)) == 40,
-	   "maxN is the highest running mean");
-	ok(lround(6 * score("predictor:6:max100", costs, 6)) == 70, "maxN of fewer calls is their mean");
-	ok(lround(6 * score("sequences", costs, 6)) == 70, "the mean is the default");
+	memset(costs, 0, sizeof(costs));
+	costs[2] = 800;
+	costs[18] = 10;
+	costs[19] = 40;
+	ok(lround(score("predictor:6:max2", costs, 20)) == 25 && lround(score("predictor:6:max1", costs, 20)) == 40,
+	   "maxN is the highest running mean, from where a monitor judges");
+	ok(lround(score("predictor:6:max100", costs, 20)) == 50, "over fewer calls while there are no more");
+	ok(lround(20 * score("sequences", costs, 20)) == 850, "the mean is the default");
+	ok(!score("predictor:6:max2", costs, 15) && lround(16 * score("predictor", costs, 4)) == 800,
+	   "a few calls are not much evidence");
 	costs[2] = 3 * COST_BIT + 1;
-	ok(fabs(score("predictor:6:above3", costs, 6) / COST_MAX - 1.0 / 6) < 1e-9, "aboveN is a share of calls");
+	ok(fabs(score("predictor:6:above3", costs, 20) / COST_MAX - 1.0 / 20) < 1e-9, "aboveN is a share of calls");
 }
 
 static void test_parse(void)
