@@ -5,57 +5,13 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/score.h"
 #include "model/freeze.h"
 #include "model/learner.h"
+#include "server.h"
 
 enum { CALLS = 4000000, ROUNDS = 5 };
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static uint32_t next_random(uint64_t *seed)
-{
-	*seed = *seed * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (uint32_t)(*seed >> 33);
-}
-
-/*
- * A server's life: requests are one of so many fixed paths of 8 to 40 calls, served by some threads in turn, and now and
- * then a call is not what it mostly is.
- */
-static void make_trace(struct event *events, size_t n, unsigned paths, unsigned noise, unsigned threads, uint64_t seed)
-{
-	unsigned path[64] = { 0 }, at[64] = { 0 };
-	uint32_t turn = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		uint64_t fixed;
-		unsigned length;
-
-		if (next_random(&seed) % 16 == 0)
-			turn = next_random(&seed) % threads;
-		fixed = path[turn] * 7919ULL + 17;
-		length = 8 + next_random(&fixed) % 33;
-		if (at[turn]++ >= length) {
-			at[turn] = 0;
-			path[turn] = next_random(&seed) % paths * (next_random(&seed) % 4 ? 1 : 0);
-		}
-		fixed = path[turn] * 104729ULL + at[turn] * 31 + 5;
-		next_random(&fixed);
-		events[i] = (struct event){ .tid = 1000 + turn, .kind = EVENT_CALL };
-		events[i].call = (uint16_t)(next_random(&fixed) % 60);
-		if (noise && next_random(&seed) % 1000 < noise)
-			events[i].call = (uint16_t)(next_random(&seed) % 60);
-	}
-}
 
 /* The straightforward way: every gram in full is the key of a hash table. */
 struct naive_gram {
