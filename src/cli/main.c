@@ -12,6 +12,7 @@ const struct verb *const verbs[] = {
 	&verb_eval,
 	&verb_plot,
 	&verb_profile,
+	&verb_doctor,
 	&verb_lab,
 	&verb_help,
 	NULL,

@@ -14,6 +14,7 @@ enum {
 
 extern const struct verb *const verbs[]; /* NULL at the end */
 
+extern const struct verb verb_doctor;
 extern const struct verb verb_eval;
 extern const struct verb verb_help;
 extern const struct verb verb_lab;

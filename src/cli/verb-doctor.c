@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* imsafe doctor: what this machine allows; every sensor is tried for real. */
+#include <jansson.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+
+#include "cli/verbs.h"
+#include "sensor/driver-check.h"
+#ifdef HAVE_EBPF
+#include "sensor/guard.h"
+#endif
+#include "sensor/sensor.h"
+
+struct doctor_config {
+	bool json;
+};
+
+static const struct option_spec options[] = {
+	OPTION_FLAG(0, "json", struct doctor_config, json, "print JSON"),
+	OPTION_END
+};
+
+static int verb_doctor_run(int argc, char **argv);
+
+const struct verb verb_doctor = {
+	.name = "doctor",
+	.summary = "what this machine allows, what does not work, and what to do",
+	.synopsis = "[OPTIONS]",
+	.description = "Looks at the kernel and at the privileges of whoever asks, and tries every sensor for real, on a harmless\n"
+		       "command. Says what works, what does not, why, and what to do about it. The exit status is 0 if at least one\n"
+		       "sensor for live calls works, else 1.",
+	.examples = "  imsafe doctor          for you as you are\n"
+		    "  sudo imsafe doctor     for root\n"
+		    "  imsafe doctor --json   for a program\n",
+	.options = options,
+	.run = verb_doctor_run,
+};
+
+/* One thing that was looked at. */
+struct finding {
+	const char *group, *name;
+	bool good, must; /* must: without it something named in the text does not work */
+	char text[640];  /* from the kernel or our own; escaped where shown */
+};
+
+#define FINDINGS_MAX 24
+#define ADVICE_MAX   8
+
+struct doctor {
+	struct finding findings[FINDINGS_MAX];
+	size_t n;
+	const char *advice[ADVICE_MAX];
+	size_t n_advice;
+	struct driver_check check;
+	bool live; /* a sensor for live calls works */
+};
+
+__attribute__((format(printf, 6, 7))) static void find(struct doctor *doctor, const char *group, const char *name, bool good,
+							bool must, const char *format, ...)
+{
+	struct finding *finding = &doctor->findings[doctor->n];
+	va_list args;
+
+	if (doctor->n == FINDINGS_MAX)
+		return;
+	doctor->n++;
+	*finding = (struct finding){ .group = group, .name = name, .good = good, .must = must };
+	va_start(args, format);
+	vsnprintf(finding->text, sizeof(finding->text), format, args);
+	va_end(args);
+}
+
+static void advise(struct doctor *doctor, const char *text)
+{
+	if (doctor->n_advice < ADVICE_MAX)
+		doctor->advice[doctor->n_advice++] = text;
+}
+
+static int read_number(const char *path)
+{
+	_cleanup_fclose_ FILE *file = fopen(path, "re");
+	int number;
+
+	return file && fscanf(file, "%d", &number) == 1 ? number : -1;
+}
+
+static bool has_capability(unsigned capability)
+{
+	_cleanup_fclose_ FILE *file = fopen("/proc/self/status", "re");
+	unsigned long long caps = 0;
+	char line[256];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "CapEff: %llx", &caps) == 1)
+			break;
+	return caps >> capability & 1;
+}
+
+static void look_at_kernel(struct doctor *doctor)
+{
+	const struct driver_check *check = &doctor->check;
+
+	find(doctor, "kernel", "version", check->kernel, true, "%s: %s", check->release,
+	     check->find_vma ? "new enough for the driver" :
+	     check->kernel   ? "the driver records; seeing where calls come from and guarding need 5.17" :
+			       "the driver needs 5.12 (5.17 to see where calls come from)");
+	find(doctor, "kernel", "types", check->btf, true, "%s",
+	     check->btf ? "the kernel describes its types (BTF)" :
+			  "no /sys/kernel/btf/vmlinux: the driver needs a kernel built with CONFIG_DEBUG_INFO_BTF");
+	if (check->confidentiality)
+		find(doctor, "kernel", "lockdown", false, true,
+		     "locked down for confidentiality: the driver may not read the kernel; ptrace is not affected");
+	find(doctor, "kernel", "cgroups", *check->cgroup2, false, "%s%s",
+	     *check->cgroup2 ? "units and cgroups can be watched: unified hierarchy at " :
+			       "no unified hierarchy (cgroup2): units and cgroups cannot be watched; programs and processes can",
+	     check->cgroup2);
+	if (check->pid_namespace)
+		find(doctor, "kernel", "namespace", false, true,
+		     "this is a container's PID namespace: the driver works only in the machine's own");
+}
+
+static void look_at_privileges(struct doctor *doctor)
+{
+	const struct driver_check *check = &doctor->check;
+	bool ptrace = has_capability(CAP_SYS_PTRACE);
+	int scope = read_number("/proc/sys/kernel/yama/ptrace_scope");
+
+	find(doctor, "privileges", "CAP_BPF", check->cap_bpf, false, "%s", check->cap_bpf ? "yes" : "no: needed for the driver");
+	find(doctor, "privileges", "CAP_PERFMON", check->cap_perfmon, false, "%s",
+	     check->cap_perfmon ? "yes" : "no: needed for the driver");
+	find(doctor, "privileges", "CAP_SYS_PTRACE", ptrace, false, "%s",
+	     ptrace ? "yes: processes of other users can be traced and named" :
+		      "no: ptrace reaches your own processes only; the driver works without, but cannot name the files of others'");
+	if (scope < 0 || scope == 0)
+		find(doctor, "privileges", "ptrace scope", true, false, "any process of yours can be attached to");
+	else if (scope == 1)
+		find(doctor, "privileges", "ptrace scope", ptrace, false,
+		     "1: without CAP_SYS_PTRACE, commands can be traced (--), but running processes cannot be attached to (-p)");
+	else
+		find(doctor, "privileges", "ptrace scope", scope == 2 && ptrace, false, "%d: %s", scope,
+		     scope == 2 ? "only with CAP_SYS_PTRACE" : "nobody may trace anybody, until the machine is started again");
+}
+
+struct trial {
+	uint64_t calls, from_files, gaps;
+	bool ended;
+};
+
+static int count_events(void *data, const struct event *events, size_t n)
+{
+	struct trial *trial = data;
+
+	for (size_t i = 0; i < n; i++) {
+		trial->calls += events[i].kind == EVENT_CALL;
+		trial->from_files += events[i].kind == EVENT_CALL && EVENT_ORIGIN(events[i].origin) == ORIGIN_FILE;
+		trial->gaps += events[i].kind == EVENT_GAP;
+		trial->ended |= events[i].kind == EVENT_EXIT;
+	}
+	return 0;
+}
+
+static void try_sensor(struct doctor *doctor, const struct sensor_ops *ops)
+{
+	char *const argv[] = { (char *)"true", NULL };
+	const struct target target = { .kind = TARGET_COMMAND, .argv = argv };
+	const struct sensor_config config = {
+		.targets = &target, .n_targets = 1, .follow_fork = true, .follow_exec = true, .origins = true,
+	};
+	struct errmsg err = { 0 };
+	struct sensor *sensor = NULL;
+	struct trial trial = { 0 };
+	int r = ops->open(&config, &sensor, &err);
+
+	for (int i = 0; r >= 0 && i < 1000; i++) {
+		struct pollfd ready = { .fd = ops->fd(sensor), .events = POLLIN };
+
+		poll(&ready, 1, 100);
+		r = ops->dispatch(sensor, count_events, &trial, &err);
+		if (r == 0)
+			break;
+	}
+	sensor_close(sensor);
+	if (r < 0) {
+		find(doctor, "sensors", ops->name, false, true, "%s", err.text);
+		return;
+	}
+	if (r > 0 || !trial.calls || !trial.ended || trial.gaps) {
+		find(doctor, "sensors", ops->name, false, true, "opens, but saw %llu calls of 'true', %llu gaps%s: please report this",
+		     (unsigned long long)trial.calls, (unsigned long long)trial.gaps, trial.ended ? "" : " and no end");
+		return;
+	}
+	doctor->live = true;
+	find(doctor, "sensors", ops->name, true, true, "works: %llu calls of 'true' seen, %llu of them from files' code",
+	     (unsigned long long)trial.calls, (unsigned long long)trial.from_files);
+}
+
+static void try_guard(struct doctor *doctor)
+{
+#ifdef HAVE_EBPF
+	struct errmsg err = { 0 };
+	struct guard *guard = NULL;
+
+	if (guard_open(&guard, &err) < 0)
+		find(doctor, "sensors", "guard", false, true, "scoring inside the kernel: %s", err.text);
+	else
+		find(doctor, "sensors", "guard", true, true, "works: profiles can be scored inside the kernel");
+	guard_close(guard);
+#else
+	find(doctor, "sensors", "ebpf", false, true, "not in this build (it was built without libbpf, clang or bpftool)");
+#endif
+}
+
+static void try_sensors(struct doctor *doctor)
+{
+	struct sigaction ignore = { .sa_handler = SIG_DFL }, before;
+
+	sigaction(SIGCHLD, &ignore, &before);
+	for (const struct sensor_ops *const *ops = sensor_registry(); *ops; ops++)
+		if (*ops != &sensor_replay)
+			try_sensor(doctor, *ops);
+	try_guard(doctor);
+	sigaction(SIGCHLD, &before, NULL);
+}
+
+static void think(struct doctor *doctor)
+{
+	const struct driver_check *check = &doctor->check;
+
+	if (!check->cap_bpf || !check->cap_perfmon)
+		advise(doctor, "For the driver, run as root, or give the program its privileges:\n"
+			       "sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep \"$(command -v imsafe)\"");
+	if (!check->kernel || !check->btf)
+		advise(doctor, "For the driver, use a kernel of your distribution of 5.17 or newer; until then --sensor=ptrace does the same, "
+			       "slower.");
+	if (check->pid_namespace)
+		advise(doctor, "For the driver, run on the machine itself; inside the container use --sensor=ptrace.");
+	if (!doctor->live)
+		advise(doctor, "No live calls can be seen here. Traces recorded elsewhere can be learned, monitored and plotted.");
+}
+
+static void print_text(const struct doctor *doctor)
+{
+	char text[2 * sizeof(doctor->findings[0].text)];
+	const char *group = "";
+
+	for (size_t i = 0; i < doctor->n; i++) {
+		const struct finding *finding = &doctor->findings[i];
+
+		if (strcmp(group, finding->group))
+			printf("%s%s\n", *group ? "\n" : "", finding->group);
+		group = finding->group;
+		printf("  %-4s %-16s %s\n", finding->good ? "ok" : finding->must ? "NO" : "-", finding->name,
+		       escape_text(text, sizeof(text), finding->text));
+	}
+	printf("\n");
+	for (size_t i = 0; i < doctor->n_advice; i++)
+		printf("%s\n", doctor->advice[i]);
+	if (!doctor->n_advice)
+		printf("All is well: --sensor=auto takes the driver.\n");
+}
+
+static void print_json(const struct doctor *doctor)
+{
+	json_t *root = json_object(), *advice = json_array();
+
+	for (size_t i = 0; i < doctor->n; i++) {
+		const struct finding *finding = &doctor->findings[i];
+		json_t *group = json_object_get(root, finding->group);
+		char text[2 * sizeof(finding->text)];
+
+		if (!group) {
+			group = json_object();
+			json_object_set_new(root, finding->group, group);
+		}
+		json_object_set_new(group, finding->name,
+				    json_pack("{s:b, s:s}", "ok", finding->good, "text",
+					      escape_text(text, sizeof(text), finding->text)));
+	}
+	for (size_t i = 0; i < doctor->n_advice; i++)
+		json_array_append_new(advice, json_string(doctor->advice[i]));
+	json_object_set_new(root, "advice", advice);
+	json_object_set_new(root, "live", json_boolean(doctor->live));
+	json_dumpf(root, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+	printf("\n");
+	json_decref(root);
+}
+
+static int verb_doctor_run(int argc, char **argv)
+{
+	struct doctor_config config = { .json = false };
+	struct doctor doctor = { .n = 0 };
+	struct errmsg err = { 0 };
+	int rest, r = options_parse(&verb_doctor, argc, argv, &config, false, &rest, &err);
+
+	if (r > 0)
+		return EXIT_OK;
+	if (r >= 0 && rest < argc)
+		r = errmsg_set(&err, -EINVAL, NULL, 0, "doctor takes no argument");
+	if (r < 0) {
+		errmsg_print(&err, stderr, "imsafe doctor");
+		return EXIT_ERROR;
+	}
+	driver_check(&doctor.check);
+	look_at_kernel(&doctor);
+	look_at_privileges(&doctor);
+	try_sensors(&doctor);
+	think(&doctor);
+	(config.json ? print_json : print_text)(&doctor);
+	return doctor.live ? EXIT_OK : EXIT_ALARM;
+}
