@@ -324,8 +324,12 @@ static int open_sensor(struct recording *recording, struct errmsg *err)
 		targets[n++] = (struct target){ .kind = TARGET_COMMAND, .argv = recording->command, .mask = &recording->mask };
 	sensor_config.n_targets = n;
 	r = sensor_open(config->sensor, &sensor_config, &recording->sensor, err);
-	if (r >= 0 && *err->text && !config->quiet && !recording->messages.syslog)
-		messages_note(&recording->messages, "using the %s sensor (%s)", recording->sensor->info.name, err->text);
+	if (r >= 0 && *err->text && !config->quiet && !recording->messages.syslog) {
+		char why[sizeof(err->text) * 4];
+
+		messages_note(&recording->messages, "using the %s sensor (%s)", recording->sensor->info.name,
+			      escape_text(why, sizeof(why), err->text));
+	}
 	return r;
 }
 

@@ -9,6 +9,7 @@
 /* In the child, perhaps forked off a process with many threads: nothing that takes locks or memory. */
 static _Noreturn void run(const struct target *target, int go, int failure)
 {
+	struct sigaction action;
 	char byte;
 	ssize_t n;
 	int error;
@@ -18,6 +19,12 @@ static _Noreturn void run(const struct target *target, int go, int failure)
 	while (n < 0 && errno == EINTR);
 	if (n != 1)
 		_exit(127);
+	/* A handler of ours must not run in a process that is no longer ours; ignored signals stay ignored. */
+	for (int signal = 1; signal < NSIG; signal++)
+		if (!sigaction(signal, NULL, &action) && action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN) {
+			action = (struct sigaction){ .sa_handler = SIG_DFL };
+			sigaction(signal, &action, NULL);
+		}
 	/* Last, so that no signal ends us before there is a program to end. */
 	if (target->mask)
 		sigprocmask(SIG_SETMASK, target->mask, NULL);

@@ -236,64 +236,42 @@ static void learn_application(struct tracer *tracer, pid_t pid)
 		tracer->info.build_id = strdup(build_id);
 }
 
-static int attach_command(struct tracer *tracer, const struct target *given, struct errmsg *err)
+/* The command's process is there and waits; it runs the program once it is held. */
+static int attach_command(struct tracer *tracer, struct errmsg *err)
 {
-	struct target target = *given;
-	struct command command;
+	const struct target *target = tracer->command_target;
+	struct command *command = &tracer->started;
 	struct tracee *tracee;
 	bool ended = true;
 	int r;
 
-	if (!target.mask)
-		target.mask = &tracer->command_mask;
-	r = command_start(&target, &command, err);
-	if (r < 0)
-		return r;
-	if (ptrace(PTRACE_SEIZE, command.pid, 0, tracer_options(tracer)) < 0) {
-		r = explain_refusal(command.pid, -errno, err);
-		command_kill(&command);
-		return r;
-	}
-	tracee = tracee_add(tracer, command.pid, command.pid, TRACEE_FOLLOWED);
-	if (!tracee) {
-		command_kill(&command);
+	if (ptrace(PTRACE_SEIZE, command->pid, 0, tracer_options(tracer)) < 0)
+		return explain_refusal(command->pid, -errno, err);
+	tracee = tracee_add(tracer, command->pid, command->pid, TRACEE_FOLLOWED);
+	if (!tracee)
 		return errmsg_errno(err, -ENOMEM, NULL, "starting the command");
-	}
-	r = command_go(&command);
+	r = command_go(command);
 	if (r >= 0)
-		r = wait_for_exec(command.pid, &ended);
+		r = wait_for_exec(command->pid, &ended);
 	if (r < 0)
-		errmsg_errno(err, r, NULL, "starting the command");
-	else if (ended)
-		r = command_result(&command, &target, err);
-	if (r >= 0 && ended)
-		r = errmsg_set(err, -ESRCH, NULL, 0, "%s was killed before it began", target.argv[0]);
-	command_done(&command);
-	if (r < 0) {
-		tracee_remove(tracer, tracee);
-		return r;
+		return errmsg_errno(err, r, NULL, "starting the command");
+	if (ended) {
+		command->pid = 0; /* waited for */
+		r = command_result(command, target, err);
+		return r < 0 ? r : errmsg_set(err, -ESRCH, NULL, 0, "%s was killed before it began", target->argv[0]);
 	}
-	tracer->command = command.pid;
+	tracer->command = command->pid;
 	if (!tracer->arch)
-		learn_application(tracer, command.pid);
+		learn_application(tracer, command->pid);
 	report_start(tracer, tracee, EVENT_EXEC, 0);
-	ptrace(PTRACE_SYSCALL, command.pid, 0, 0);
+	ptrace(PTRACE_SYSCALL, command->pid, 0, 0);
 	return 0;
 }
 
 int tracer_attach(struct tracer *tracer, struct errmsg *err)
 {
-	const struct target *command = NULL;
 	int r;
 
-	for (size_t i = 0; i < tracer->n_targets; i++) {
-		const struct target *target = &tracer->targets[i];
-
-		if (target->kind == TARGET_COMMAND && !command)
-			command = target;
-		else if (target->kind != TARGET_PID)
-			return errmsg_set(err, -EOPNOTSUPP, NULL, 0, "the ptrace sensor takes processes that run (-p) or one COMMAND");
-	}
 	for (size_t i = 0; i < tracer->n_targets; i++) {
 		if (tracer->targets[i].kind != TARGET_PID)
 			continue;
@@ -304,5 +282,5 @@ int tracer_attach(struct tracer *tracer, struct errmsg *err)
 			learn_application(tracer, tracer->targets[i].pid);
 	}
 	/* Last: it cannot be undone. */
-	return command ? attach_command(tracer, command, err) : 0;
+	return tracer->command_target ? attach_command(tracer, err) : 0;
 }

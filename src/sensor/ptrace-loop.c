@@ -74,8 +74,11 @@ static void meet(struct tracer *tracer, pid_t tid, bool group_stop)
 	struct tracee *tracee;
 	pid_t pid, parent;
 
-	if (thread_process(tid, &pid, &parent) < 0)
-		return; /* killed already */
+	if (thread_process(tid, &pid, &parent) < 0) {
+		/* Killed already; or we are out of files: then it goes on unseen rather than not at all. */
+		tracer->lost += ptrace(PTRACE_DETACH, tid, 0, 0) == 0;
+		return;
+	}
 	if (!tracer->follow_fork && !process_find(tracer, pid)) {
 		ptrace(PTRACE_DETACH, tid, 0, 0);
 		return;
@@ -202,8 +205,13 @@ static void stopped_at_call(struct tracer *tracer, struct tracee *tracee)
 		resume(tracer, tid, 0);
 		return;
 	}
-	if (ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof(info), &info) < 0)
-		return; /* killed */
+	if (ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof(info), &info) < 0) {
+		if (errno != ESRCH) { /* ESRCH: killed */
+			tracee->lost++;
+			resume(tracer, tid, 0);
+		}
+		return;
+	}
 	switch (info.op) {
 	case PTRACE_SYSCALL_INFO_ENTRY:
 		report_entry(tracer, tracee, &info);

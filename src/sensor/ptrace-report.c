@@ -13,6 +13,11 @@
 
 #define X32_BIT 0x40000000U
 
+#define HOLD_MAX         20000 /* us that a foreign call is held at most */
+#define HOLDS_PER_SECOND 50
+#define HOLDS_AT_ONCE    32
+#define HOLD_PENALTY     10000 /* ms without holds after one that was in vain */
+
 static const struct {
 	const char *name;
 	uint8_t classes;
@@ -62,19 +67,22 @@ static uint8_t classify(const struct tracer *tracer, enum syscall_arch arch, uin
 	return call < ALPHABET || arch == ARCH_UNKNOWN ? tracer->classes[arch][call & (ALPHABET - 1)] : 0;
 }
 
-/* An event that is not a call. There is room for it as a rule; if not, nobody knows any more which threads it concerned. */
+/* Forks, execs or exits that were lost: nobody knows any more which threads that concerned. false: still no room. */
+static bool push_unknown_gap(struct tracer *tracer, uint64_t time)
+{
+	struct event gap = { .kind = EVENT_GAP, .time = time };
+
+	if (tracer->lost && !event_queue_push(tracer->queue, &gap))
+		return false;
+	tracer->lost = 0;
+	return true;
+}
+
+/* An event that is not a call. There is room for it as a rule. */
 static void push(struct tracer *tracer, const struct event *event)
 {
-	if (tracer->lost) {
-		struct event gap = { .kind = EVENT_GAP, .time = event->time };
-
-		if (!event_queue_push(tracer->queue, &gap)) {
-			tracer->lost++;
-			return;
-		}
-		tracer->lost = 0;
-	}
-	tracer->lost += !event_queue_push(tracer->queue, event);
+	if (!push_unknown_gap(tracer, event->time) || !event_queue_push(tracer->queue, event))
+		tracer->lost++;
 }
 
 static uint64_t now(const struct tracer *tracer)
@@ -120,6 +128,28 @@ void report_exit(struct tracer *tracer, struct tracee *tracee)
 	push(tracer, &event);
 }
 
+/*
+ * A foreign call is kept at its entry until whoever dispatches has seen it: what an attacker does next must not be to
+ * kill who would raise the alarm, and a response can still prevent this one. Not for long, not often (a program that
+ * compiles itself makes many), and not again for someone who does not read.
+ */
+static void hold(struct tracer *tracer)
+{
+	struct timespec now;
+	int64_t ms;
+
+	event_queue_wake(tracer->queue);
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	tracer->holds = MIN(tracer->holds + (ms - tracer->held_ms) * HOLDS_PER_SECOND, HOLDS_AT_ONCE * 1000);
+	tracer->held_ms = ms;
+	if (tracer->holds < 1000)
+		return;
+	tracer->holds -= 1000;
+	if (!event_queue_wait_read(tracer->queue, HOLD_MAX))
+		tracer->holds = -(int64_t)HOLDS_PER_SECOND * HOLD_PENALTY;
+}
+
 static void push_call(struct tracer *tracer, struct tracee *tracee, const struct event *event)
 {
 	if (tracee->lost || tracer->lost) {
@@ -127,12 +157,13 @@ static void push_call(struct tracer *tracer, struct tracee *tracee, const struct
 			tracee->lost++;
 			return;
 		}
+		push_unknown_gap(tracer, event->time);
 		push_gap(tracer, tracee);
 	}
 	if (!event_queue_push(tracer->queue, event))
 		tracee->lost++;
 	else if (event_is_foreign(event->origin))
-		event_queue_wake(tracer->queue);
+		hold(tracer);
 }
 
 /* The modules that events refer to go first. false: this one could not. */

@@ -81,7 +81,8 @@ struct tracer {
 	bool follow_fork, follow_exec, origins, sites, times;
 	const struct target *targets; /* valid until the opener has its answer */
 	size_t n_targets;
-	sigset_t command_mask;
+	const struct target *command_target;
+	struct command started;  /* its process, made by the opener's thread, whose child it is and stays */
 
 	/* Shared with the opener's thread. */
 	struct event_queue *queue;
@@ -99,6 +100,7 @@ struct tracer {
 	uint64_t lost;           /* events other than calls that did not fit */
 	unsigned forking;        /* threads inside a CALL_FORKS whose child is not known yet */
 	unsigned held;           /* tracees that are HELD */
+	int64_t holds, held_ms;  /* foreign calls that may be held now, in thousandths; when that was worked out */
 	pid_t command;
 	struct sensor_info info; /* strings are its own */
 	struct stop stops[STOPS_MAX];

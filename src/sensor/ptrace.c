@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 
 #include "sensor/ptrace-tracer.h"
 
@@ -89,18 +90,18 @@ static void *tracer_main(void *data)
 static int start_thread(struct ptrace_sensor *ptrace_sensor)
 {
 	struct sigaction action;
-	sigset_t blocked;
+	sigset_t blocked, old;
 	int r;
 
 	sigfillset(&blocked);
 	sigdelset(&blocked, SIGNAL_WAKE);
 	if (!sigaction(SIGCHLD, NULL, &action) && (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN))
 		sigdelset(&blocked, SIGCHLD);
-	r = pthread_sigmask(SIG_SETMASK, &blocked, &ptrace_sensor->tracer.command_mask);
+	r = pthread_sigmask(SIG_SETMASK, &blocked, &old);
 	if (r)
 		return -r;
 	r = pthread_create(&ptrace_sensor->thread, NULL, tracer_main, ptrace_sensor);
-	pthread_sigmask(SIG_SETMASK, &ptrace_sensor->tracer.command_mask, NULL);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return -r;
 }
 
@@ -170,37 +171,88 @@ static struct ptrace_sensor *sensor_new(const struct sensor_config *config)
 	ptrace_sensor->tracer.times = config->times;
 	ptrace_sensor->tracer.info = (struct sensor_info){ .name = sensor_ptrace.name, .start = time(NULL) };
 	ptrace_sensor->tracer.exit_status = -1;
+	ptrace_sensor->tracer.started = (struct command){ .go = -1, .failure = -1 };
 	modules_init(&ptrace_sensor->tracer.modules);
 	sem_init(&ptrace_sensor->attached, 0, 0);
 	sem_init(&ptrace_sensor->ended, 0, 0);
 	return ptrace_sensor;
 }
 
+static int check_targets(struct tracer *tracer, struct errmsg *err)
+{
+	for (size_t i = 0; i < tracer->n_targets; i++) {
+		const struct target *target = &tracer->targets[i];
+
+		if (target->kind == TARGET_COMMAND && !tracer->command_target)
+			tracer->command_target = target;
+		else if (target->kind != TARGET_PID)
+			return errmsg_set(err, -EOPNOTSUPP, NULL, 0, "the ptrace sensor takes processes that run (-p) or one COMMAND");
+	}
+	return 0;
+}
+
+/* PTRACE_GET_SYSCALL_INFO came with 5.3; without it a stop could not be told from another. */
+static int check_kernel(struct errmsg *err)
+{
+	unsigned major = 0, minor = 0;
+	struct utsname name;
+
+	if (uname(&name) == 0 && sscanf(name.release, "%u.%u", &major, &minor) == 2 && (major < 5 || (major == 5 && minor < 3)))
+		return errmsg_set(err, -ENOSYS, NULL, 0, "the ptrace sensor needs Linux 5.3 or later; this is %s", name.release);
+	return 0;
+}
+
+/* Waits for the thread's word. On failure the thread has nothing in its hands any more. */
+static int attach(struct ptrace_sensor *ptrace_sensor, struct errmsg *err)
+{
+	struct tracer *tracer = &ptrace_sensor->tracer;
+	int r = start_thread(ptrace_sensor);
+
+	if (r < 0)
+		return errmsg_errno(err, r, NULL, "starting the ptrace sensor");
+	while (sem_wait(&ptrace_sensor->attached) < 0 && errno == EINTR)
+		;
+	ptrace_sensor->sensor.info = tracer->info;
+	ptrace_sensor->sensor.command = tracer->command;
+	r = ptrace_sensor->result;
+	if (r < 0) {
+		if (err)
+			*err = ptrace_sensor->err;
+		end_thread(ptrace_sensor);
+	}
+	return r;
+}
+
 static int ptrace_open(const struct sensor_config *config, struct sensor **ret_sensor, struct errmsg *err)
 {
 	struct ptrace_sensor *ptrace_sensor = sensor_new(config);
+	struct tracer *tracer;
 	int r;
 
 	if (!ptrace_sensor)
 		return errmsg_errno(err, -ENOMEM, NULL, "starting the ptrace sensor");
-	r = event_queue_new(&ptrace_sensor->tracer.queue);
+	tracer = &ptrace_sensor->tracer;
+	r = check_targets(tracer, err);
 	if (r >= 0)
-		r = catch_wake_signal();
-	if (r >= 0)
-		r = start_thread(ptrace_sensor);
+		r = check_kernel(err);
+	if (r >= 0) {
+		r = event_queue_new(&tracer->queue);
+		if (r >= 0)
+			r = catch_wake_signal();
+		if (r < 0)
+			errmsg_errno(err, r, NULL, "starting the ptrace sensor");
+	}
+	if (r >= 0 && tracer->command_target)
+		r = command_start(tracer->command_target, &tracer->started, err);
+	if (r >= 0) {
+		r = attach(ptrace_sensor, err);
+		if (r < 0 && tracer->started.pid)
+			command_kill(&tracer->started);
+		else if (tracer->command_target)
+			command_done(&tracer->started);
+	}
 	if (r < 0) {
 		free_sensor(ptrace_sensor);
-		return errmsg_errno(err, r, NULL, "starting the ptrace sensor");
-	}
-	while (sem_wait(&ptrace_sensor->attached) < 0 && errno == EINTR)
-		;
-	ptrace_sensor->sensor.info = ptrace_sensor->tracer.info;
-	ptrace_sensor->sensor.command = ptrace_sensor->tracer.command;
-	if (ptrace_sensor->result < 0) {
-		r = ptrace_sensor->result;
-		if (err)
-			*err = ptrace_sensor->err;
-		ptrace_close(&ptrace_sensor->sensor);
 		return r;
 	}
 	*ret_sensor = &ptrace_sensor->sensor;

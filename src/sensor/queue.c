@@ -137,6 +137,19 @@ void event_queue_wake(struct event_queue *queue)
 	timer_set(queue, 1);
 }
 
+bool event_queue_wait_read(struct event_queue *queue, unsigned patience)
+{
+	uint64_t head = atomic_load_explicit(&queue->head, memory_order_relaxed);
+	struct timespec nap = { .tv_nsec = 20000 };
+
+	for (unsigned waited = 0; atomic_load_explicit(&queue->tail, memory_order_acquire) < head; waited += 20) {
+		if (waited >= patience)
+			return false;
+		nanosleep(&nap, NULL);
+	}
+	return true;
+}
+
 int event_queue_push_module(struct event_queue *queue, const struct module *module)
 {
 	struct pending_module *pending = malloc(sizeof(*pending));
@@ -211,8 +224,12 @@ static int take_told(struct event_queue *queue, struct sensor *sensor)
 	while (queue->modules && r >= 0) {
 		struct pending_module *pending = queue->modules;
 
-		r = modules_add(&sensor->modules, pending->module.path, pending->module.build_id, pending->module.device,
-				pending->module.inode);
+		/* One more in any case: events count on its index. */
+		if (pending->module.inode)
+			r = modules_add(&sensor->modules, pending->module.path, pending->module.build_id, pending->module.device,
+					pending->module.inode);
+		else
+			r = modules_append(&sensor->modules, pending->module.path, pending->module.build_id);
 		queue->modules = pending->next;
 		free(pending->module.path);
 		free(pending);

@@ -26,6 +26,9 @@ bool event_queue_takes_calls(struct event_queue *queue); /* would a call be acce
 
 void event_queue_wake(struct event_queue *queue); /* what was pushed is worth waking the consumer for at once */
 
+/* Waits until all that was pushed has been through the consumer's callback, at most patience microseconds. Was it? */
+bool event_queue_wait_read(struct event_queue *queue, unsigned patience);
+
 /* The next module of the stream, copied; push it before the first event that refers to it. -ENOMEM */
 int event_queue_push_module(struct event_queue *queue, const struct module *module);
 

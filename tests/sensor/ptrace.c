@@ -347,6 +347,42 @@ static void check_command(void)
 	ok(run_command(&config, ignored, &few, &status) >= 0 && status == 0, "and the same ignored");
 }
 
+#ifdef __x86_64__
+static int kill_foreign(void *data, const struct event *events, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (events[i].kind == EVENT_CALL && event_is_foreign(events[i].origin))
+			kill((pid_t)events[i].tid, SIGKILL);
+	return 0;
+}
+
+/* Whoever kills at a foreign call prevents it, and all that would have come after. */
+static void check_prevention(void)
+{
+	char *argv[] = { (char *)tracee_path, (char *)"foreign", journal_path, NULL };
+	const struct target target = { .kind = TARGET_COMMAND, .argv = argv };
+	struct errmsg err = { 0 };
+	struct sensor *sensor;
+	unsigned foreign = 0;
+
+	memset(journal, 0, offsetof(struct journal, entries));
+	if (!ok(open_target(&target, &sensor, &err) >= 0, "a program with foreign calls"))
+		return;
+	for (int r = 1; r > 0;) {
+		struct pollfd fd = { .fd = sensor->ops->fd(sensor), .events = POLLIN };
+
+		poll(&fd, 1, 10000);
+		r = sensor->ops->dispatch(sensor, kill_foreign, NULL, &err);
+	}
+	ok(WIFSIGNALED(sensor->exit_status), "killed from the callback");
+	sensor_close(sensor);
+	for (unsigned i = 0; i < journal->n; i++)
+		foreign += EVENT_ORIGIN(journal->entries[i].origin) >= ORIGIN_ANON;
+	ok(foreign == 1 && EVENT_ORIGIN(journal->entries[journal->n - 1].origin) >= ORIGIN_ANON,
+	   "did not get past its first foreign call (%u)", foreign);
+}
+#endif
+
 int main(int argc, char **argv)
 {
 	struct sensor *sensor;
@@ -373,6 +409,9 @@ int main(int argc, char **argv)
 	check_signals(SIGTERM, "closed");
 	check_signals(SIGKILL, "killed");
 	check_command();
+#ifdef __x86_64__
+	check_prevention();
+#endif
 	unlink(journal_path);
 	return tap_done();
 }
