@@ -13,6 +13,8 @@
 #include "trace/format.h"
 #include "trace/header.h"
 
+_Static_assert(offsetof(struct event, origin) + 1 - offsetof(struct event, call) == sizeof(uint32_t), "see struct template");
+
 struct column {
 	const unsigned char *data;
 	uint32_t bytes, width;
@@ -26,7 +28,10 @@ struct compact {
 	uint32_t n, i;       /* events in it, and delivered */
 	struct column columns[COLUMNS_KNOWN];
 	uint32_t n_templates, n_threads;
-	struct event *templates;
+	struct template {
+		uint64_t payload;
+		uint32_t rest; /* call, kind and origin as they stand in an event */
+	} *templates;
 	uint32_t templates_allocated, threads_allocated;
 	struct thread {
 		uint32_t tid, at; /* at: its next pick */
@@ -34,7 +39,7 @@ struct compact {
 	uint64_t time;       /* of the event before, in ticks */
 	const unsigned char *leap;
 	uint64_t offset;     /* of the block in the file */
-	uint64_t blocks, events, calls; /* delivered or ready to be */
+	uint64_t blocks, events; /* delivered or ready to be */
 	bool ended;
 };
 
@@ -114,28 +119,51 @@ static bool columns_fit(const struct compact *compact)
 	       c[COLUMN_LEAPS].bytes % 8 == 0;
 }
 
+static uint8_t highest(const unsigned char *bytes, uint32_t n)
+{
+	typedef uint8_t lanes __attribute__((vector_size(16)));
+	lanes most = { 0 }, next, above;
+	uint8_t all = 0;
+	uint32_t i = 0;
+
+	for (; i + sizeof(next) <= n; i += sizeof(next)) {
+		memcpy(&next, bytes + i, sizeof(next));
+		above = (lanes)(next > most);
+		most = (next & above) | (most & ~above);
+	}
+	for (; i < n; i++)
+		all = MAX(all, bytes[i]);
+	for (unsigned k = 0; k < sizeof(most); k++)
+		all = MAX(all, most[k]);
+	return all;
+}
+
 /* Every number of a column of bytes or of low and high bytes is below limit. */
 static bool all_below(const struct column *column, uint32_t n, uint32_t limit)
 {
 	const unsigned char *low = column->data, *high = low + n;
-	uint32_t most = 0;
 
 	if (column->width < 2)
-		for (uint32_t i = 0; i < n; i++)
-			most = MAX(most, (uint32_t)low[i]);
-	else
-		for (uint32_t i = 0; i < n; i++)
-			most = MAX(most, (uint32_t)low[i] | (uint32_t)high[i] << 8);
-	return most < limit;
+		return highest(low, n) < limit;
+	if (highest(high, n) < limit >> 8)
+		return true;
+	for (uint32_t i = 0; i < n; i++)
+		if ((low[i] | (uint32_t)high[i] << 8) >= limit)
+			return false;
+	return true;
 }
 
+/* There is a leap for every delay that asks for one; few do. */
 static bool leaps_fit(const struct compact *compact)
 {
 	const struct column *delays = &compact->columns[COLUMN_DELAYS];
+	const unsigned char *low = delays->data, *high = low + compact->n, *end = high + compact->n, *at = high;
 	uint32_t leaps = 0;
 
-	for (uint32_t i = 0; i < delays->bytes / 2; i++)
-		leaps += delays->data[i] == 0xff && delays->data[compact->n + i] == 0xff;
+	while (delays->bytes && at < end && (at = memchr(at, 0xff, (size_t)(end - at)))) {
+		leaps += low[at - high] == 0xff;
+		at++;
+	}
 	return leaps == compact->columns[COLUMN_LEAPS].bytes / 8;
 }
 
@@ -169,20 +197,57 @@ static bool read_templates(struct trace_reader *reader)
 	const struct column *c = compact->columns;
 
 	for (uint32_t i = 0; i < compact->n_templates; i++) {
-		struct event *event = &compact->templates[i];
-
-		*event = (struct event){
+		struct event event = {
 			.site = get_u64(c[COLUMN_PAYLOADS].data + 8 * (size_t)i),
 			.call = get_u16(c[COLUMN_CALLS].data + 2 * (size_t)i),
 			.kind = c[COLUMN_KINDS].data[i],
 			.origin = c[COLUMN_ORIGINS].data[i],
 		};
-		if (event->kind >= EVENT_KINDS || event->origin >= 64 || EVENT_ORIGIN(event->origin) >= ORIGIN_KINDS ||
-		    EVENT_ABI(event->origin) >= ABI_KINDS)
+
+		if (event.kind >= EVENT_KINDS || event.origin >= 64 || EVENT_ORIGIN(event.origin) >= ORIGIN_KINDS ||
+		    EVENT_ABI(event.origin) >= ABI_KINDS)
 			return false;
-		if (event->kind == EVENT_CALL ? SITE_MODULE(event->site) >= reader->modules.n : event->call || event->origin)
+		if (event.kind == EVENT_CALL ? SITE_MODULE(event.site) >= reader->modules.n : event.call || event.origin)
 			return false;
-		if ((event->kind == EVENT_EXIT && event->site) || (event->kind == EVENT_ATTACH && event->parent))
+		if ((event.kind == EVENT_EXIT && event.site) || (event.kind == EVENT_ATTACH && event.site << 32))
+			return false;
+		compact->templates[i].payload = event.site;
+		memcpy(&compact->templates[i].rest, &event.call, sizeof(compact->templates[i].rest));
+	}
+	return true;
+}
+
+/*
+ * Counts each thread's turns; false if one is of no thread. Several counters for bytes, because adding to the same one again
+ * and again has to wait for itself.
+ */
+static bool count_turns(struct compact *compact)
+{
+	const struct column *column = &compact->columns[COLUMN_TURNS];
+	const unsigned char *turns = column->data, *high = turns + compact->n;
+	uint32_t counts[4][256] = { { 0 } }, n = compact->n & ~7U;
+
+	if (column->width == 2) {
+		if (!all_below(column, compact->n, compact->n_threads))
+			return false;
+		for (uint32_t i = 0; i < compact->n; i++)
+			compact->threads[turns[i] | (uint32_t)high[i] << 8].at++;
+		return true;
+	}
+	for (uint32_t i = 0; i < n; i += 8) {
+		uint64_t word = get_u64(turns + i);
+
+		for (int k = 0; k < 8; k++, word >>= 8)
+			counts[k % 4][word & 0xff]++;
+	}
+	for (uint32_t i = n; i < compact->n; i++)
+		counts[0][turns[i]]++;
+	for (uint32_t i = 0; i < 256; i++) {
+		uint32_t count = counts[0][i] + counts[1][i] + counts[2][i] + counts[3][i];
+
+		if (i < compact->n_threads)
+			compact->threads[i].at = count;
+		else if (count)
 			return false;
 	}
 	return true;
@@ -191,20 +256,12 @@ static bool read_templates(struct trace_reader *reader)
 /* Where each thread's picks begin. */
 static bool read_threads(struct compact *compact)
 {
-	const struct column *turns = &compact->columns[COLUMN_TURNS];
-	const unsigned char *low = turns->data, *high = low + compact->n;
 	uint32_t sum = 0;
 
-	if (turns->bytes && !all_below(turns, compact->n, compact->n_threads))
-		return false;
 	for (uint32_t i = 0; i < compact->n_threads; i++)
 		compact->threads[i] = (struct thread){ .tid = get_u32(compact->columns[COLUMN_TIDS].data + 4 * (size_t)i) };
-	if (turns->width == 1)
-		for (uint32_t i = 0; i < compact->n; i++)
-			compact->threads[low[i]].at++;
-	else if (turns->width == 2)
-		for (uint32_t i = 0; i < compact->n; i++)
-			compact->threads[low[i] | (uint32_t)high[i] << 8].at++;
+	if (compact->n_threads > 1 && !count_turns(compact))
+		return false;
 	for (uint32_t i = 0; i < compact->n_threads; i++) {
 		uint32_t count = compact->threads[i].at;
 
@@ -280,7 +337,7 @@ static int read_end(struct trace_reader *reader, size_t size, struct errmsg *err
 	struct compact *compact = reader->state;
 	int r;
 
-	if (size != 24 || get_u64(compact->raw + 8) != compact->events || get_u64(compact->raw + 16) != compact->calls)
+	if (size != 16 || get_u64(compact->raw + 8) != compact->events)
 		return bad_block(reader, err, -EBADMSG, "damaged: the end block counts other events");
 	r = input_need(&reader->input, 1, err);
 	if (r)
@@ -391,9 +448,9 @@ static inline __attribute__((always_inline)) size_t deliver(struct compact *comp
 	const unsigned char *picks = compact->columns[COLUMN_PICKS].data, *picks_high = picks + compact->n;
 	const unsigned char *turns = compact->columns[COLUMN_TURNS].data, *turns_high = turns + compact->n;
 	const unsigned char *delay = compact->columns[COLUMN_DELAYS].data, *delay_high = delay + compact->n;
-	const struct event *templates = compact->templates;
+	const struct template *templates = compact->templates;
 	bool delays = compact->columns[COLUMN_DELAYS].bytes != 0;
-	uint64_t time = compact->time, tick = compact->tick, calls = 0;
+	uint64_t time = compact->time, tick = compact->tick;
 	uint32_t i = compact->i, last = compact->n - i < n ? compact->n : i + (uint32_t)n;
 	struct event *event = events;
 
@@ -416,14 +473,13 @@ static inline __attribute__((always_inline)) size_t deliver(struct compact *comp
 				time += ticks;
 			}
 		}
-		*event = templates[pick];
 		event->time = time * tick;
+		event->site = templates[pick].payload;
 		event->tid = thread->tid;
-		calls += event->kind == EVENT_CALL;
+		memcpy(&event->call, &templates[pick].rest, sizeof(templates[pick].rest));
 	}
 	compact->i = i;
 	compact->time = time;
-	compact->calls += calls;
 	return (size_t)(event - events);
 }
 

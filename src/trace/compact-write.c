@@ -12,7 +12,7 @@
 #include "trace/format.h"
 #include "trace/header.h"
 
-#define LEVEL      3
+#define LEVEL      1
 #define SLOTS      (COMPACT_EVENTS_MAX * 2)
 #define COLUMNS    (COLUMNS_KNOWN - 1)
 
@@ -30,7 +30,7 @@ struct compact_out {
 	bool provisional;      /* what has been collected stands in the file already, at block_at */
 	uint64_t block_at;
 	unsigned modules, modules_before; /* next to be written; and the same at the beginning of this block */
-	uint64_t total, calls;
+	uint64_t total;
 	struct dictionary templates, threads;
 	uint16_t *picks, *turns;
 	uint32_t *starts;      /* of each thread's picks */
@@ -426,7 +426,6 @@ static int compact_write(struct trace_writer *writer, const struct event *events
 		}
 		out->events[out->n++] = events[i];
 		out->total++;
-		out->calls += events[i].kind == EVENT_CALL;
 	}
 	return 0;
 }
@@ -438,8 +437,8 @@ static int compact_flush(struct trace_writer *writer, bool last, struct errmsg *
 
 	if (r < 0 || !last)
 		return r;
-	put_u64(put_u64(put_u32(put_u32(out->raw, COMPACT_END), 0), out->total), out->calls);
-	return write_block(writer, COMPACT_END, 0, 24, err);
+	put_u64(put_u32(put_u32(out->raw, COMPACT_END), 0), out->total);
+	return write_block(writer, COMPACT_END, 0, 16, err);
 }
 
 static void compact_close(struct trace_writer *writer)
