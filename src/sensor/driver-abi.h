@@ -88,7 +88,7 @@ struct driver_shared {
 	__u64 started;     /* ever */
 	__u64 refused;     /* threads not followed, because they were too many */
 	__u64 orphaned;    /* threads not followed at first: no memory, or the kernel was busy with another's storage */
-	__u64 lost_calls;  /* recording: of threads that ended with their loss unsaid */
+	__u64 lost_calls;  /* recording: of threads that ended with their loss unsaid, and even that could not be kept */
 	__u64 lost_exits;  /* recording: threads whose end could not be put in a ring */
 	__u64 regroup;     /* processes that came to or left a cgroup */
 	__u64 modules;     /* recording: files seen calls from */

@@ -192,9 +192,8 @@ static int translate_site(struct ebpf *e, struct event *event)
 	return 0;
 }
 
-static int add_event(void *data, const struct event *event)
+static int add_one(struct ebpf *e, const struct event *event)
 {
-	struct ebpf *e = data;
 	struct event *slot = &e->batch[e->n++];
 
 	*slot = *event;
@@ -209,6 +208,35 @@ static int add_event(void *data, const struct event *event)
 		name_process(e, (pid_t)event->tid);
 	}
 	return e->n == BATCH ? flush(e) : 0;
+}
+
+/* What a thread had lost, when there was no room to say so at its end. 1: there was something. */
+static int tell_unsaid(struct ebpf *e, uint32_t tid, uint32_t say_tid)
+{
+	struct event gap = { .kind = EVENT_GAP, .tid = say_tid };
+	int map = bpf_map__fd(e->bpf->maps.unsaid), r = 0;
+	uint64_t lost;
+
+	if (bpf_map_lookup_elem(map, &tid, &lost) < 0)
+		return 0;
+	bpf_map_delete_elem(map, &tid);
+	gap.lost = lost;
+	if (lost)
+		r = add_one(e, &gap);
+	return r < 0 ? r : 1;
+}
+
+static int add_event(void *data, const struct event *event)
+{
+	struct ebpf *e = data;
+
+	if (event->kind == EVENT_EXIT && e->bpf->bss->shared.lost_exits != e->told_exits) {
+		int r = tell_unsaid(e, event->tid, event->tid);
+
+		if (r < 0)
+			return r;
+	}
+	return add_one(e, event);
 }
 
 /* A thread that was there before us: its ATTACH is delivered before anything from the rings. */
@@ -398,6 +426,21 @@ static uint64_t misses(struct ebpf *e)
 	return bpf_obj_get_info_by_fd(bpf_program__fd(e->bpf->progs.on_call), &info, &size) ? 0 : info.recursion_misses;
 }
 
+/* Ends that found no room in a ring; everything that is in the rings has been read. */
+static int tell_ends(struct ebpf *e)
+{
+	int map = bpf_map__fd(e->bpf->maps.unsaid), r = 0;
+	uint32_t tid;
+
+	/* Each turn takes one out, by telling it. */
+	while (r >= 0 && !bpf_map_get_next_key(map, NULL, &tid)) {
+		r = rings_end(&e->rings, tid, add_event, e);
+		if (r == 0)
+			r = tell_unsaid(e, tid, 0); /* not even its beginning was said */
+	}
+	return r;
+}
+
 /* Losses that no thread can tell itself. */
 static int tell_gaps(struct ebpf *e)
 {
@@ -407,17 +450,19 @@ static int tell_gaps(struct ebpf *e)
 	uint64_t missed = e->ticks++ % 64 ? e->told_misses : misses(e);
 	int r = 0;
 
-	if (calls != e->told_calls || missed != e->told_misses || refused != e->told_refused) {
+	if (exits != e->told_exits)
+		r = tell_ends(e);
+	if (r >= 0 && calls != e->told_calls)
+		r = rings_sweep(&e->rings, add_event, e);
+	if (r >= 0 && (calls != e->told_calls || missed != e->told_misses || refused != e->told_refused)) {
 		gap.lost = calls - e->told_calls + missed - e->told_misses;
 		r = add_event(e, &gap);
 	}
-	if (r >= 0 && exits != e->told_exits)
-		r = rings_sweep(&e->rings, add_event, e);
 	e->told_calls = calls;
 	e->told_misses = missed;
 	e->told_refused = refused;
 	e->told_exits = exits;
-	return r;
+	return r < 0 ? r : 0;
 }
 
 static int ebpf_dispatch(struct sensor *sensor, sensor_event_fn *fn, void *data, struct errmsg *err)
@@ -439,7 +484,7 @@ static int ebpf_dispatch(struct sensor *sensor, sensor_event_fn *fn, void *data,
 		r = rings_read(&e->rings, DISPATCH_MAX, add_event, e);
 	if (r >= 0 && (size_t)r >= DISPATCH_MAX)
 		ended = false;
-	if (r >= 0)
+	else if (r >= 0)
 		r = tell_gaps(e);
 	if (r >= 0)
 		r = flush(e);

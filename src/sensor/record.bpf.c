@@ -44,6 +44,14 @@ struct {
 	__type(value, struct driver_module);
 } modules SEC(".maps");
 
+/* Threads whose end found no room in a ring, with what they had lost and not said. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, __u64);
+} unsaid SEC(".maps");
+
 static __u64 module_of(struct task_struct *task, const struct found *found)
 {
 	struct driver_file file = found->file;
@@ -144,11 +152,16 @@ static void thread_exec(thread_t *t, struct task_struct *task)
 static void thread_ended(thread_t *t, struct task_struct *task)
 {
 	struct event event = { .time = now(), .kind = EVENT_EXIT, .tid = task->pid };
+	__u64 *former, lost;
 
 	if (t->followed.pending & PENDING_COMMAND)
 		return;
 	if (!settle(t, task->pid) || !put(t, &event)) {
-		__sync_fetch_and_add(&shared.lost_calls, t->lost);
+		/* A former owner of the id may be there already. */
+		former = bpf_map_lookup_elem(&unsaid, &event.tid);
+		lost = t->lost + (former ? *former : 0);
+		if (bpf_map_update_elem(&unsaid, &event.tid, &lost, BPF_ANY))
+			__sync_fetch_and_add(&shared.lost_calls, t->lost);
 		__sync_fetch_and_add(&shared.lost_exits, 1);
 	}
 }

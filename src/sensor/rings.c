@@ -102,7 +102,7 @@ static int take(struct rings *rings, const struct event *event, bool force, ring
 		break;
 	case EVENT_EXIT:
 		if (!thread_table_find(rings->living, tid))
-			return TAKEN; /* already said by rings_sweep() */
+			return TAKEN; /* already said by rings_end() */
 		thread_table_remove(rings->living, tid);
 		r = 0;
 		break;
@@ -187,6 +187,17 @@ int rings_read(struct rings *rings, size_t limit, rings_event_fn *fn, void *data
 		pass.force = stuck == 2;
 	} while (pass.taken < limit);
 	return (int)pass.taken;
+}
+
+int rings_end(struct rings *rings, uint32_t tid, rings_event_fn *fn, void *data)
+{
+	int r;
+
+	if (!thread_table_find(rings->living, tid))
+		return 0;
+	thread_table_remove(rings->living, tid);
+	r = deliver_exit(tid, 0, fn, data);
+	return r < 0 ? r : 1;
 }
 
 struct sweep {

@@ -41,7 +41,10 @@ int rings_read(struct rings *rings, size_t limit, rings_event_fn *fn, void *data
 /* A thread is there without its ring having said so. */
 int rings_know(struct rings *rings, uint32_t tid);
 
-/* The ends of threads were lost: delivers an EXIT for those that are gone. */
+/* The end of a thread found no room in a ring: delivers an EXIT, if it is not known yet. 1 if it did. */
+int rings_end(struct rings *rings, uint32_t tid, rings_event_fn *fn, void *data);
+
+/* The same, where not even the thread is known: for all that are gone. */
 int rings_sweep(struct rings *rings, rings_event_fn *fn, void *data);
 
 #endif

@@ -8,9 +8,13 @@
  *   exec                                      executes itself with the steps that follow
  *   thread-exec                               the same, from a thread
  *   wait:MS                                   sleeps
+ *   spawn:N                                   N children, one after another, that execute this program and end
+ *   reuse:N                                   N children with the same process id, on one CPU after another
+ *   busy:N                                    four threads with exactly N calls each, then their ends
  */
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,6 +120,83 @@ static void forks(long n)
 		;
 }
 
+static void spawn(long n)
+{
+	char name[] = "subject", *argv[] = { name, NULL };
+	char *environment[] = { NULL };
+
+	while (n-- > 0) {
+		pid_t pid = vfork();
+
+		if (!pid) {
+			execve("/proc/self/exe", argv, environment);
+			_exit(3);
+		}
+		if (pid < 0 || waitpid(pid, NULL, 0) < 0)
+			exit(3);
+	}
+}
+
+static void reuse(long n)
+{
+	int last = open("/proc/sys/kernel/ns_last_pid", O_WRONLY);
+	pid_t wanted = 0;
+
+	for (long i = 0; i < n; i++) {
+		char text[32];
+		cpu_set_t cpus;
+		pid_t pid;
+
+		if (wanted && pwrite(last, text, (size_t)sprintf(text, "%d", wanted - 1), 0) < 0)
+			exit(4);
+		CPU_ZERO(&cpus);
+		CPU_SET(i % sysconf(_SC_NPROCESSORS_ONLN), &cpus);
+		sched_setaffinity(0, sizeof(cpus), &cpus);
+		pid = fork();
+		if (!pid) {
+			normal(i % 5);
+			_exit(0);
+		}
+		if (pid < 0 || waitpid(pid, NULL, 0) < 0)
+			exit(3);
+		wanted = pid;
+	}
+}
+
+static long busy_calls;
+
+static void *be_busy(void *data)
+{
+	for (long i = 0; i < busy_calls; i++)
+		syscall(SYS_getppid);
+	syscall(SYS_exit, 0); /* without what libc does at a thread's end */
+	return NULL;
+}
+
+static void busy(long n)
+{
+	pthread_t thread;
+
+	busy_calls = n;
+	for (int i = 0; i < 4; i++)
+		if (pthread_create(&thread, NULL, be_busy, NULL))
+			exit(3);
+	/* They cannot be joined, having ended on their own: gone when we are alone. */
+	for (char line[256]; ;) {
+		FILE *status = fopen("/proc/self/status", "r");
+		int threads = 0;
+
+		while (status && fgets(line, sizeof(line), status))
+			if (sscanf(line, "Threads: %d", &threads) == 1)
+				break;
+		if (status)
+			fclose(status);
+		if (threads == 1)
+			break;
+		usleep(2000);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	for (int i = 1; i < argc; i++) {
@@ -132,6 +213,12 @@ int main(int argc, char **argv)
 			threads(n);
 		else if (!strncmp(argv[i], "forks:", 6))
 			forks(n);
+		else if (!strncmp(argv[i], "spawn:", 6))
+			spawn(n);
+		else if (!strncmp(argv[i], "reuse:", 6))
+			reuse(n);
+		else if (!strncmp(argv[i], "busy:", 5))
+			busy(n);
 		else if (!strncmp(argv[i], "wait:", 5))
 			usleep((useconds_t)n * 1000);
 		else if (!strcmp(argv[i], "exec"))
