@@ -93,7 +93,7 @@ static inline __u32 event_symbol(__u16 call, __u8 origin)
 /* A foreign call: memory that should not make calls, or a foreign ABI. */
 static inline int event_is_foreign(__u8 origin)
 {
-	return EVENT_ORIGIN(origin) >= ORIGIN_ANON || EVENT_ABI(origin) != ABI_NATIVE;
+	return (origin & EVENT_FROM(0x0f, 0x03)) >= ORIGIN_ANON; /* a foreign ABI stands in higher bits */
 }
 
 #endif

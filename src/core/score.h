@@ -60,17 +60,18 @@ SCORE_INLINE void policy_arm(struct policy *policy, const struct image_header *h
 struct score {
 	__u32 node;               /* state of the automaton */
 	__u32 calls;              /* scored since start or gap; saturates at SCORE_CALLS_MAX */
-	__u32 next;               /* where in cost[] the next one goes (masked) */
+	__u32 clock;              /* counts all calls and wraps; the next one's cost goes to cost[clock], masked */
 	__u32 sum[MEAN_WINDOWS];
-	__u16 calm[MEAN_WINDOWS]; /* calls in a row that each window has been above its limit */
+	__u32 calm[MEAN_WINDOWS]; /* clock since when each window has been above its limit */
+	__u32 generation;
 	__u16 foreign_calm;       /* calls since the last foreign one */
 	__u16 taint;              /* calls until a gap before them no longer taints */
 	__u8 open;                /* SCORE_OPEN_... */
 	__u8 history;             /* calls in a row without a break, up to the sequence length */
-	__u32 generation;
+	__u16 reserved;
 	__u16 cost[MEAN_MAX];
 };
-_Static_assert(sizeof(struct score) == 40 + 2 * MEAN_MAX, "score layout is a kernel interface");
+_Static_assert(sizeof(struct score) == 48 + 2 * MEAN_MAX, "score layout is a kernel interface");
 
 #define SCORE_CALLS_MAX    0x7fffffffU
 #define SCORE_OPEN_MEAN    1
@@ -132,7 +133,7 @@ SCORE_INLINE void score_reset(struct score *s, int lost)
 	s->history = 0;
 	for (int i = 0; i < MEAN_WINDOWS; i++) {
 		s->sum[i] = 0;
-		s->calm[i] = 0;
+		s->calm[i] = s->clock;
 	}
 	if (lost)
 		s->taint = SCORE_TAINT;
@@ -155,68 +156,67 @@ SCORE_INLINE void score_exec(struct score *s, __u32 exec)
 	s->history = 0;
 }
 
-/* Follow one call through the automaton: cost, flags and back-off of the verdict, and the next state. */
-SCORE_INLINE void score_predict(__u32 *node, SCORE_IMAGE image, __u32 symbol, struct verdict *v)
+/* A call that was not seen in the state: shorter contexts, down to the root, each at the price of its back-off. */
+SCORE_INLINE void score_back_off(__u32 *node, SCORE_IMAGE image, __u32 symbol, struct verdict *v)
 {
-	__u32 at = *node, cost = 0;
+	__u32 at = *node, next = IMAGE_ROOT, cost = 0;
 
-	v->flags = VERDICT_SEEN;
-	for (int i = 0; i <= LENGTH_MAX; i++) {
-		const struct cell *cell = score_cell(image, at + 1 + symbol);
+	for (int i = 1; i <= LENGTH_MAX; i++) {
+		const struct cell *cell = score_cell(image, at);
 
+		v->backoff = (__u16)(i - 1);
+		cost += cell ? cell->cost : COST_LIMIT;
+		if (!cell || at == IMAGE_ROOT)
+			break;
+		at = cell->next;
+		cell = score_cell(image, at + 1 + symbol);
 		if (cell && cell->owner == at) {
 			cost += cell->cost;
-			v->flags |= VERDICT_KNOWN | (cell->flags & CELL_SEQUENCE && !i ? VERDICT_MATCHED : 0);
-			at = cell->next;
+			next = cell->next;
+			v->flags = VERDICT_KNOWN;
 			v->backoff = (__u16)i;
 			break;
 		}
-		v->flags = 0;
-		cell = score_cell(image, at);
-		if (!cell || at == IMAGE_ROOT) {
-			cost += cell ? cell->cost : COST_LIMIT;
-			at = IMAGE_ROOT;
-			v->backoff = (__u16)i;
-			break;
-		}
-		cost += cell->cost;
-		at = cell->next;
 	}
-	*node = at;
 	v->cost = cost > COST_LIMIT ? COST_LIMIT : (__u16)cost;
+	*node = next;
 }
 
-SCORE_INLINE void score_judge(struct score *s, const struct policy *policy, struct verdict *v)
+/* Follow one call through the automaton: cost, flags and back-off of the verdict (zero before), and the next state. */
+SCORE_INLINE void score_predict(__u32 *node, SCORE_IMAGE image, __u32 symbol, struct verdict *v)
 {
-	__u32 at = s->next, closed = 1;
+	const struct cell *cell = score_cell(image, *node + 1 + symbol);
 
-	s->calls += s->calls < SCORE_CALLS_MAX;
-	v->flags |= s->calls >= policy->min_calls ? VERDICT_JUDGED : 0;
+	if (cell && cell->owner == *node) {
+		v->cost = cell->cost;
+		v->flags = cell->flags & CELL_SEQUENCE ? VERDICT_SEEN | VERDICT_KNOWN | VERDICT_MATCHED :
+							 VERDICT_SEEN | VERDICT_KNOWN;
+		*node = cell->next;
+		return;
+	}
+	score_back_off(node, image, symbol, v);
+}
+
+/* Episodes of low normality, once a window is below its limit or one is open. below: bit per window. */
+SCORE_INLINE void score_episode(struct score *s, const struct policy *policy, __u32 below, struct verdict *v)
+{
+	__u32 closed = 1;
+
 	for (int i = 0; i < MEAN_WINDOWS; i++) {
-		__u32 length = policy->window[i].length, n = s->calls;
+		__u32 length = policy->window[i].length;
 
 		if (!length)
 			break;
-		s->sum[i] += v->cost;
-		if (n > length) {
-			s->sum[i] -= s->cost[(at - length) & (MEAN_MAX - 1)];
-			n = length;
-		}
-		if (v->flags & VERDICT_JUDGED && s->sum[i] > policy->window[i].limit * n) {
+		if (below >> i & 1) {
 			if (!(v->flags & VERDICT_BELOW))
 				v->window = (__u16)i;
 			v->flags |= VERDICT_BELOW;
-			s->calm[i] = 0;
-			closed = 0;
-		} else if (s->calm[i] < length) {
-			s->calm[i]++;
-			closed &= s->calm[i] == length;
+			s->calm[i] = s->clock;
 		}
+		if (s->clock - s->calm[i] < length)
+			closed = 0;
 	}
-	s->cost[at & (MEAN_MAX - 1)] = v->cost;
-	s->next = (at + 1) & (MEAN_MAX - 1);
-
-	if (v->flags & VERDICT_BELOW && !(s->open & SCORE_OPEN_MEAN)) {
+	if (below && !(s->open & SCORE_OPEN_MEAN)) {
 		s->open |= SCORE_OPEN_MEAN;
 		v->flags |= VERDICT_ALARM;
 	} else if (s->open & SCORE_OPEN_MEAN && closed) {
@@ -225,9 +225,37 @@ SCORE_INLINE void score_judge(struct score *s, const struct policy *policy, stru
 	}
 }
 
+SCORE_INLINE void score_judge(struct score *s, const struct policy *policy, struct verdict *v)
+{
+	__u32 at = s->clock, below = 0, calls = s->calls;
+
+	calls += calls < SCORE_CALLS_MAX;
+	for (int i = 0; i < MEAN_WINDOWS; i++) {
+		__u32 length = policy->window[i].length, n = calls, sum = s->sum[i] + v->cost;
+
+		if (!length)
+			break;
+		if (n > length) {
+			sum -= s->cost[(at - length) & (MEAN_MAX - 1)];
+			n = length;
+		}
+		s->sum[i] = sum;
+		below |= (__u32)(sum > policy->window[i].limit * n) << i;
+	}
+	s->cost[at & (MEAN_MAX - 1)] = v->cost;
+	s->clock = at + 1;
+	s->calls = calls;
+	if (calls >= policy->min_calls)
+		v->flags |= VERDICT_JUDGED;
+	else
+		below = 0;
+	if (below | (s->open & SCORE_OPEN_MEAN))
+		score_episode(s, policy, below, v);
+}
+
 SCORE_INLINE void score_foreign(struct score *s, const struct policy *policy, __u8 origin, struct verdict *v)
 {
-	if (policy->foreign && event_is_foreign(origin) &&
+	if (event_is_foreign(origin) && policy->foreign &&
 	    (EVENT_ABI(origin) != ABI_NATIVE || !(policy->origins >> EVENT_ORIGIN(origin) & 1))) {
 		v->flags |= VERDICT_FOREIGN;
 		s->foreign_calm = 0;
