@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/profile-show.h"
+#include "cli/profile-tune.h"
 #include "cli/verbs.h"
 #include "model/profile-text.h"
 
@@ -387,7 +388,7 @@ static int import_run(int argc, char **argv)
 /* ---- the verb of these verbs ---- */
 
 static const struct verb *const subverbs[] = {
-	&verb_profile_show,   &verb_profile_diff,   &verb_profile_merge,  &verb_profile_subtract,
+	&verb_profile_show,   &verb_profile_diff,   &verb_profile_tune,   &verb_profile_merge, &verb_profile_subtract,
 	&verb_profile_check,  &verb_profile_export, &verb_profile_import, NULL,
 };
 

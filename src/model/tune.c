@@ -66,16 +66,17 @@ static uint16_t own_call(const struct tuning *t, uint64_t *state)
 	return low;
 }
 
+/* A piece of a session of another program; if that ends too early, it goes on with another one. */
 static size_t other_segment(const struct tuning *t, uint64_t *state, uint16_t *segment, size_t n)
 {
-	const struct session *session = &t->config->other[random_below(state, t->config->n_other)];
-	size_t at = random_below(state, session->n), used = 0;
+	size_t used = 0;
 
-	for (size_t i = 0; i < session->n && used < n; i++) {
-		uint16_t symbol = session->symbols[(at + i) % session->n];
+	while (used < n) {
+		const struct session *session = &t->config->other[random_below(state, t->config->n_other)];
 
-		if (symbol < ALPHABET)
-			segment[used++] = symbol;
+		for (size_t i = random_below(state, session->n); i < session->n && used < n; i++)
+			if (session->symbols[i] < ALPHABET)
+				segment[used++] = session->symbols[i];
 	}
 	return used;
 }
@@ -323,22 +324,29 @@ static unsigned windows_of(const struct tune_choice *choice)
 	return n;
 }
 
-static size_t find_best(const struct tune *tune)
+/* Of equally good choices: one that needs no new profile, then the simplest. */
+static bool is_simpler(const struct tune_choice *a, const struct tune_choice *b, unsigned length)
+{
+	if ((a->length == length) != (b->length == length))
+		return a->length == length;
+	if (windows_of(a) != windows_of(b))
+		return windows_of(a) < windows_of(b);
+	if (a->length != b->length)
+		return a->length < b->length;
+	return a->score > b->score;
+}
+
+static size_t find_best(const struct tune *tune, unsigned length)
 {
 	double highest = 0;
-	size_t best = 0;
+	size_t best = tune->n;
 
 	for (size_t i = 0; i < tune->n; i++)
 		highest = fmax(highest, tune->choices[i].score);
-	for (size_t i = 0; i < tune->n; i++) {
-		const struct tune_choice *a = &tune->choices[i], *b = &tune->choices[best];
-
-		if (a->score < highest - NEARLY)
-			continue;
-		if (b->score < highest - NEARLY || windows_of(a) < windows_of(b) ||
-		    (windows_of(a) == windows_of(b) && (a->length < b->length || (a->length == b->length && a->score > b->score))))
+	for (size_t i = 0; i < tune->n; i++)
+		if (tune->choices[i].score >= highest - NEARLY &&
+		    (best == tune->n || is_simpler(&tune->choices[i], &tune->choices[best], length)))
 			best = i;
-	}
 	return best;
 }
 
@@ -385,7 +393,7 @@ int tune(const struct folds *folds, const struct tune_config *config, folds_prog
 		tune_done(&tune);
 		return r == -ENOMEM ? errmsg_errno(err, r, NULL, "tuning") : r;
 	}
-	tune.best = find_best(&tune);
+	tune.best = find_best(&tune, folds->length);
 	*ret_tune = tune;
 	return 0;
 }

@@ -54,7 +54,7 @@ struct tune_choice {
 struct tune {
 	struct tune_choice *choices; /* lengths in the order given, for each the means in the order given */
 	size_t n;
-	size_t best;                 /* the choice with the highest score; of nearly equal ones the simplest */
+	size_t best;                 /* the highest score; of nearly equal ones one with the folds' sequence length, then the simplest */
 	bool kinds[TUNE_KINDS];      /* which were tried */
 	double sessions, folds;
 };
