@@ -75,7 +75,7 @@ static void say(struct calibration *c, const struct calibrate_config *config)
 static void nothing_to_compare(const struct folds *folds, struct calibration *c, double share)
 {
 	for (int w = 0; w < MEAN_WINDOWS && c->policy.window[w].length; w++)
-		c->policy.window[w].limit = limit_default(c->policy.window[w].length);
+		c->policy.window[w].limit = limit_scaled(THRESHOLD_DEFAULT, c->policy.window[w].length);
 	c->sessions = (double)folds->copies;
 	c->clusters = folds->n_folds;
 	c->effective = MIN(folds->n_folds, 1U);

@@ -126,12 +126,9 @@ static int effective_sessions(const struct peaks *peaks, size_t n, const struct 
 	return 0;
 }
 
-/* A mean over fewer calls than the default's scatters more, by the square root: it must fall lower. */
-uint16_t limit_default(unsigned length)
+uint16_t limit_scaled(double threshold, unsigned length)
 {
-	double below = THRESHOLD_DEFAULT / 100 * fmin(1, sqrt(length / (double)MEAN_DEFAULT));
-
-	return (uint16_t)lround((1 - below) * COST_MAX);
+	return (uint16_t)lround((1 - threshold / 100 * fmin(1, sqrt(length / (double)MEAN_DEFAULT))) * COST_MAX);
 }
 
 static void raise_to_floor(struct policy *policy, const struct limits *limits)
@@ -139,7 +136,7 @@ static void raise_to_floor(struct policy *policy, const struct limits *limits)
 	double part = fmax(0, 1 - limits->effective / limits->needed);
 
 	for (int w = 0; w < MEAN_WINDOWS && policy->window[w].length; w++) {
-		__u16 lowest = (__u16)lround(part * limit_default(policy->window[w].length));
+		__u16 lowest = (__u16)lround(part * limit_scaled(THRESHOLD_FLOOR, policy->window[w].length));
 
 		policy->window[w].limit = MAX(policy->window[w].limit, lowest);
 	}

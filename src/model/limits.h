@@ -9,11 +9,15 @@
 
 #include "core/score.h"
 
-#define THRESHOLD_DEFAULT 60.0 /* percent; used when there is nothing to calibrate from */
+#define THRESHOLD_DEFAULT 60.0 /* percent; when there is nothing to calibrate from */
+#define THRESHOLD_FLOOR   80.0 /* percent; with little to calibrate from, no threshold is above it */
 #define MEAN_DEFAULT      32   /* calls; the one that is shown */
 
-/* The limit of a window of this length when there is nothing to calibrate from: THRESHOLD_DEFAULT for MEAN_DEFAULT calls. */
-uint16_t limit_default(unsigned length);
+/*
+ * The limit of a window of this length for a threshold in percent that is meant for MEAN_DEFAULT calls: a mean over fewer
+ * calls scatters more, by the square root, so it must fall lower.
+ */
+uint16_t limit_scaled(double threshold, unsigned length);
 
 /* One session: how high each window's mean rose, the lowest limit without an alarm; how many equal ones; its fold. */
 struct peaks {
@@ -42,9 +46,9 @@ struct limits {
 
 /*
  * Sets the limits of the policy's windows to the lowest ones at which no more than the share rate of new sessions is
- * expected to alarm, each window exceeded by as many sessions as the others. Thin training gets no limit under a floor that
- * falls from limit_default() (nothing known) to none (enough known): a few equal sessions do not make a tight threshold.
- * -ENOMEM.
+ * expected to alarm, each window exceeded by as many sessions as the others. A few equal sessions do not make a tight
+ * threshold: thin training gets no limit under a floor that falls from THRESHOLD_FLOOR's (nothing known) to none (enough
+ * known). -ENOMEM.
  */
 int limits_choose(const struct peaks *peaks, size_t n, double rate, struct policy *policy, struct limits *ret_limits);
 

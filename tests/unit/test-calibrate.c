@@ -56,10 +56,10 @@ static void check_thin(void)
 		peaks[i] = (struct peaks){ .window = { (uint16_t)i, (uint16_t)(100 - i) }, .fold = i, .copies = 1 };
 	limits_choose(peaks, 10, 0.01, &policy, &limits);
 	ok(limits.thin && limits.alarms == 0 && limits.expected == 1. / 11, "ten sessions: thin, 1 in 11 at best");
-	ok(policy.window[0].limit == lround(limit_default(32) * (1 - 10. / 300)), "the limit is the floor");
+	ok(policy.window[0].limit == lround(limit_scaled(THRESHOLD_FLOOR, 32) * (1 - 10. / 300)), "the limit is the floor");
 	ok(policy.window[1].limit > policy.window[0].limit, "the short window's floor is higher");
-	ok(limit_default(MEAN_DEFAULT) == lround(0.4 * COST_MAX) && limit_default(1024) == limit_default(MEAN_DEFAULT),
-	   "the floor is the default threshold");
+	ok(limit_scaled(60, MEAN_DEFAULT) == lround(0.4 * COST_MAX) && limit_scaled(60, 1024) == limit_scaled(60, MEAN_DEFAULT) &&
+	   limit_scaled(60, 8) == lround(0.7 * COST_MAX), "by the square root of the length: 60 %% over 32 calls, 30 %% over 8");
 	for (unsigned i = 0; i < 10; i++)
 		peaks[i].window[0] = (uint16_t)(30000 + i);
 	policy = windows(32, 0);
@@ -174,7 +174,7 @@ static void check_promise(void)
 	ok(share <= 2 * c.expected, "stated %.3f, achieved %.4f", c.expected, share);
 	state = 9;
 	share = achieved(1, 0.01, &c);
-	ok(c.thin && c.policy.window[0].limit == limit_default(MEAN_DEFAULT), "%s", c.text);
+	ok(c.thin && c.policy.window[0].limit == limit_scaled(THRESHOLD_DEFAULT, MEAN_DEFAULT), "%s", c.text);
 	{
 		_cleanup_(folds_freep) struct folds *folds = folds_new(6);
 		struct calibrate_config config = { .rate = 0 };
