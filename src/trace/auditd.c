@@ -76,8 +76,9 @@ static bool is_record(const char *line, const char *end)
 {
 	if (starts_with(line, end, "node=")) {
 		line = memchr(line, ' ', (size_t)(end - line));
-		if (!line++)
+		if (!line)
 			return false;
+		line++;
 	}
 	return starts_with(line, end, "type=") && memmem(line, (size_t)(end - line), " msg=audit(", 11);
 }

@@ -52,7 +52,7 @@ static inline bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r';
 }
 
-/* One number of any length at *p, which is moved behind it. False if there is none or it is above max. */
+/* One number of any length at *p, which is moved behind it. False, and *p as it was, if there is none or it is above max. */
 static inline bool digits_parse(const char **p, uint64_t max, uint64_t *ret_value)
 {
 	const char *at = *p;
@@ -63,9 +63,9 @@ static inline bool digits_parse(const char **p, uint64_t max, uint64_t *ret_valu
 	for (; is_digit(*at); at++)
 		if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, *at - '0', &value))
 			return false;
-	*p = at;
 	if (value > max)
 		return false;
+	*p = at;
 	*ret_value = value;
 	return true;
 }

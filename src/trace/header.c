@@ -41,9 +41,15 @@ static int read_arch(struct trace_info *info, const char *text)
 	return 0;
 }
 
+static const char *const keywords[] = { "application", "build-id", "sensor", "arch", "start" };
+
+bool header_knows(const char *keyword)
+{
+	return text_lookup(keywords, ARRAY_SIZE(keywords), keyword) >= 0;
+}
+
 int header_read(struct trace_info *info, const char *keyword, char *rest)
 {
-	static const char *const keywords[] = { "application", "build-id", "sensor", "arch", "start" };
 	int which = text_lookup(keywords, ARRAY_SIZE(keywords), keyword), r;
 	char *text;
 

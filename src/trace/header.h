@@ -10,6 +10,8 @@
 /* The rest of a line, without blanks around it and unescaped, in place; NULL if there is none or it is not well-formed. */
 char *header_text(char *rest);
 
+bool header_knows(const char *keyword);
+
 /* One line, already divided behind its keyword. 1: taken, 0: another keyword, -EINVAL, -ENOMEM. */
 int header_read(struct trace_info *info, const char *keyword, char *rest);
 

@@ -18,6 +18,30 @@ int output_open_fd(struct output *output, int fd, const char *name, struct errms
 	return 0;
 }
 
+/*
+ * The .part file: a plain file of ours that nobody else writes or can reach by another name, made anew or left from a
+ * recording that was killed. It is truncated only once that is certain.
+ */
+static int open_part(struct output *output, struct errmsg *err)
+{
+	_cleanup_close_ int fd = open(output->part, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0666);
+	struct stat st, named;
+
+	if (fd < 0 && errno != ELOOP && errno != ENXIO)
+		return errmsg_errno(err, -errno, output->part, "cannot write it");
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink > 1 || st.st_uid != geteuid())
+		return errmsg_set(err, -EPERM, output->part, 0, "it is there already, and no plain file of this user");
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+		return errmsg_set(err, -EBUSY, output->part, 0, "another program is writing it");
+	/* Or has just given it its final name. */
+	if (lstat(output->part, &named) < 0 || named.st_ino != st.st_ino || named.st_dev != st.st_dev)
+		return errmsg_set(err, -EBUSY, output->part, 0, "another program is writing it");
+	if (ftruncate(fd, 0) < 0)
+		return errmsg_errno(err, -errno, output->part, "cannot write it");
+	output->fd = TAKE_FD(fd);
+	return 0;
+}
+
 int output_open(struct output *output, const char *path, struct errmsg *err)
 {
 	struct stat st;
@@ -42,18 +66,7 @@ int output_open(struct output *output, const char *path, struct errmsg *err)
 		output->part = NULL;
 		return errmsg_errno(err, -ENOMEM, path, "cannot write it");
 	}
-	/* Truncated only once it is ours: another recording may be writing it. */
-	output->fd = open(output->part, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0666);
-	if (output->fd < 0)
-		return errmsg_errno(err, -errno, output->part, "cannot write it");
-	if (flock(output->fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
-		closep(&output->fd);
-		output->fd = -1; /* not ours: output_close() must leave it alone */
-		return errmsg_set(err, -EBUSY, output->part, 0, "another program is writing it");
-	}
-	if (ftruncate(output->fd, 0) < 0)
-		return errmsg_errno(err, -errno, output->part, "cannot write it");
-	return 0;
+	return open_part(output, err);
 }
 
 static int output_fail(struct output *output, int error, struct errmsg *err)

@@ -18,6 +18,7 @@ struct text {
 	uint64_t site;   /* of the next call */
 	uint8_t origin;  /* of the calls that follow */
 	bool versioned;  /* has our header: then the last line must be whole */
+	bool opened;     /* the header has been read, and others may hold what it said */
 };
 
 /* Words of a directive, one after the other; spaces inside do not occur. */
@@ -168,12 +169,15 @@ static int read_event(struct words *words, enum event_kind kind, struct event *e
 /* A "#:" line, NUL-terminated. 1: *event is one, 0: nothing of the kind, negative: not understood. */
 static int read_directive(struct trace_reader *reader, char *line, struct event *event)
 {
+	const struct text *text = reader->state;
 	struct words words = { line };
 	const char *keyword = next_word(&words);
 	int kind, r;
 
 	if (!keyword)
 		return 0;
+	if (text->opened && (header_knows(keyword) || !strcmp(keyword, TEXT_MAGIC)))
+		return -EEXIST;
 	r = header_read(&reader->info, keyword, words.at);
 	if (r)
 		return r < 0 ? r : 0;
@@ -209,6 +213,8 @@ static int slow_line(struct trace_reader *reader, const char *line, const char *
 		r = copy ? read_directive(reader, copy, event) : -ENOMEM;
 		if (r == -EINVAL)
 			return bad_line(&reader->input, line, "not a well-formed '#:' line", err);
+		if (r == -EEXIST)
+			return bad_line(&reader->input, line, "a header in the middle: are these two traces in one file?", err);
 		if (r == -EPROTONOSUPPORT)
 			return errmsg_set(err, r, reader->input.name, reader->input.line + 1,
 					  "written by a newer version of ImSafe: this one reads up to version %d", TEXT_VERSION);
@@ -333,7 +339,7 @@ static ssize_t text_read(struct trace_reader *reader, struct event *events, size
 }
 
 /* The header is all there is before the first event; it is read by reading, and then put back. */
-static int text_open(struct trace_reader *reader, struct errmsg *err)
+static int read_head(struct trace_reader *reader, struct errmsg *err)
 {
 	struct input *input = &reader->input;
 	struct event event;
@@ -356,6 +362,15 @@ static int text_open(struct trace_reader *reader, struct errmsg *err)
 		input->line++;
 		input->at = end + 1;
 	}
+	return r;
+}
+
+static int text_open(struct trace_reader *reader, struct errmsg *err)
+{
+	struct text *text = reader->state;
+	int r = read_head(reader, err);
+
+	text->opened = true;
 	return r;
 }
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "trace/compact.h"
 #include "trace/trace.h"
@@ -216,6 +217,25 @@ static void test_writing(void)
 	}
 }
 
+/* No more room: an error, nothing under the name, and what was written before can be read. */
+static void test_no_room(void)
+{
+	struct rlimit before, limit;
+	char part[80];
+	size_t n = 4 * 65536;
+
+	snprintf(part, sizeof(part), "%s.part", path);
+	unlink(path);
+	getrlimit(RLIMIT_FSIZE, &before);
+	limit = (struct rlimit){ 1200000, before.rlim_max };
+	signal(SIGXFSZ, SIG_IGN);
+	setrlimit(RLIMIT_FSIZE, &limit);
+	ok(!write_events(n, 0, true, NULL) && access(path, F_OK) < 0, "no room for a trace: %s", err.text);
+	setrlimit(RLIMIT_FSIZE, &before);
+	ok(rename(part, path) == 0 && read_back(4096) == -EBADMSG && n_got && n_got % 65536 == 0 &&
+	   !memcmp(got, events, n_got * sizeof(*got)), "what was written before is whole: %s", err.text);
+}
+
 int main(void)
 {
 	const char *folder = temporary_folder();
@@ -226,6 +246,7 @@ int main(void)
 	test_unfinished();
 	test_damage();
 	test_writing();
+	test_no_room();
 	unlink(path);
 	rmdir(folder);
 	return tap_done();

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "trace/trace.h"
 #include "../tap.h"
@@ -112,6 +113,8 @@ static void test_directives(void)
 		if (read_text(wrong[i]) != -EINVAL || err.line != 1)
 			ok(false, "'%.*s' is refused (%s)", (int)strlen(wrong[i]) - 1, wrong[i], err.text);
 	ok(true, "malformed '#:' lines are refused, with their line");
+	ok(read_text("#: arch i386\n1 909 45\n#: application /x\n") == -EINVAL && err.line == 3 && n_got == 1,
+	   "a second header: %s", err.text);
 	ok(read_text("#: imsafe-trace 2\n") == -EPROTONOSUPPORT, "a newer version: %s", err.text);
 	ok(read_text("#: imsafe-trace 1\n1 909 45\n2 909 4") == -EBADMSG && n_got == 1 && err.line == 3,
 	   "a last line cut short is not taken for a call: %s", err.text);
@@ -162,6 +165,7 @@ static void test_writing(void)
 	_cleanup_(trace_writer_closep) struct trace_writer *writer = NULL, *second = NULL;
 	struct event event = { .tid = 3, .call = 4 };
 	char part[80];
+	int fd;
 
 	snprintf(part, sizeof(part), "%s.part", path);
 	unlink(path);
@@ -176,6 +180,14 @@ static void test_writing(void)
 	ok(trace_writer_open(path, TRACE_AUTO, NULL, NULL, &writer, &err) == 0, "which the next recording replaces");
 	writer = trace_writer_close(writer);
 	ok(access(path, F_OK) < 0 && access(part, F_OK) < 0, "nothing recorded, nothing left");
+	ok(symlink("target", part) == 0 && trace_writer_open(path, TRACE_AUTO, NULL, NULL, &writer, &err) == -EPERM &&
+	   unlink(part) == 0, "a link in the way: %s", err.text);
+	ok(mkfifo(part, 0600) == 0 && trace_writer_open(path, TRACE_AUTO, NULL, NULL, &writer, &err) == -EPERM &&
+	   unlink(part) == 0, "a pipe in the way: %s", err.text);
+	fd = open(part, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	ok(fd >= 0 && link(part, path) == 0 && trace_writer_open(path, TRACE_AUTO, NULL, NULL, &writer, &err) == -EPERM &&
+	   unlink(part) == 0 && unlink(path) == 0, "another file of two names: %s", err.text);
+	close(fd);
 	ok(trace_writer_open("/nonexistent/x", TRACE_TEXT, NULL, NULL, &writer, &err) == -ENOENT, "no folder: %s", err.text);
 	ok(trace_writer_open(path, TRACE_UNM, NULL, NULL, &writer, &err) == -ENOTSUP, "import only: %s", err.text);
 
