@@ -245,7 +245,8 @@ static int attach_command(struct tracer *tracer, struct errmsg *err)
 	bool ended = true;
 	int r;
 
-	if (ptrace(PTRACE_SEIZE, command->pid, 0, tracer_options(tracer)) < 0)
+	/* Until the program runs only its own stops count: threads that a sanitizer makes after fork are nobody's business. */
+	if (ptrace(PTRACE_SEIZE, command->pid, 0, PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC) < 0)
 		return explain_refusal(command->pid, -errno, err);
 	tracee = tracee_add(tracer, command->pid, command->pid, TRACEE_FOLLOWED);
 	if (!tracee)
@@ -260,6 +261,7 @@ static int attach_command(struct tracer *tracer, struct errmsg *err)
 		r = command_result(command, target, err);
 		return r < 0 ? r : errmsg_set(err, -ESRCH, NULL, 0, "%s was killed before it began", target->argv[0]);
 	}
+	ptrace(PTRACE_SETOPTIONS, command->pid, 0, tracer_options(tracer));
 	tracer->command = command->pid;
 	if (!tracer->arch)
 		learn_application(tracer, command->pid);
