@@ -83,6 +83,7 @@ struct recording {
 	struct sensor *sensor;
 	struct trace_writer *writers[2];
 	size_t n_writers;
+	bool waiting;    /* the writers are opened when it is known whose trace it is */
 	struct thread_table *threads;
 	uint64_t calls, gaps, lost, n_threads;
 	time_t flushed;
@@ -124,22 +125,6 @@ static void count(struct recording *recording, const struct event *event)
 	}
 	if (recording->threads && thread_table_get(recording->threads, event->tid, &is_new))
 		recording->n_threads += is_new;
-}
-
-static int on_events(void *data, const struct event *events, size_t n)
-{
-	struct recording *recording = data;
-
-	for (size_t i = 0; i < n; i++)
-		count(recording, &events[i]);
-	recording->unflushed = true;
-	for (size_t i = 0; i < recording->n_writers; i++) {
-		int r = trace_writer_write(recording->writers[i], events, n, recording->err);
-
-		if (r < 0)
-			return r;
-	}
-	return 0;
 }
 
 static int flush(struct recording *recording, bool now, struct errmsg *err)
@@ -288,6 +273,34 @@ static int open_writers(struct recording *recording, struct errmsg *err)
 	return add_writer(recording, path, -1, &info, &sensor->modules, err);
 }
 
+/* A sensor knows the application at the latest with its first event. */
+static int open_waiting_writers(struct recording *recording, struct errmsg *err)
+{
+	if (!recording->waiting)
+		return 0;
+	recording->waiting = false;
+	return open_writers(recording, err);
+}
+
+static int on_events(void *data, const struct event *events, size_t n)
+{
+	struct recording *recording = data;
+	int r = open_waiting_writers(recording, recording->err);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n; i++)
+		count(recording, &events[i]);
+	recording->unflushed = true;
+	for (size_t i = 0; i < recording->n_writers; i++) {
+		r = trace_writer_write(recording->writers[i], events, n, recording->err);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 static size_t add_targets(struct target *targets, size_t n, const struct option_list *list, enum target_kind kind)
 {
 	for (size_t i = 0; i < list->n; i++)
@@ -405,12 +418,15 @@ static int trace_live(struct recording *recording, struct errmsg *err)
 		return r;
 	/* From here on a command runs. */
 	recording->threads = thread_table_new(1);
-	r = open_writers(recording, err);
+	recording->waiting = true;
+	r = recording->sensor->info.application ? open_waiting_writers(recording, err) : 0;
 	if (r >= 0) {
 		background_ready(&recording->ready, EXIT_OK);
 		if (recording->command)
 			service_hand_over(&recording->messages, writes_stdout);
 		r = record(recording, err);
+		if (r >= 0)
+			r = open_waiting_writers(recording, err); /* nothing happened: a trace that says so */
 	}
 	finished = finish(recording, r < 0 ? NULL : err);
 	if (r >= 0 && finished >= 0)
