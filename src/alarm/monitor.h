@@ -20,7 +20,7 @@
 
 /* An alarm, as raised. Borrowed by the callback. */
 struct alarm {
-	uint64_t sequence;     /* number of the call in the stream, from 1 */
+	uint64_t sequence;     /* number of the call in the stream, from 1; 0 = there is no stream: the kernel scored */
 	uint32_t tid, pid;     /* pid 0 = not known */
 	uint32_t parent;       /* the thread that made this one, 0 = not known */
 	const char *comm;      /* the process's name as the driver saw it, NULL = not known; attacker-controlled */
@@ -37,7 +37,7 @@ struct alarm {
 /* A threshold as people set it: the percentage of a limit, not rounded down as a score is. */
 static inline double limit_percent(uint32_t limit)
 {
-	return (COST_MAX - (double)limit) * 100 / COST_MAX;
+	return limit < COST_MAX ? (COST_MAX - (double)limit) * 100 / COST_MAX : 0;
 }
 
 struct monitor;

@@ -140,7 +140,8 @@ json_t *output_json(const struct explanation *e, const struct output_context *co
 	json_object_set_new(object, "headline", json_string(explanation_headline(e, headline, sizeof(headline))));
 	set_time(object, "time", e->time);
 	set_text(object, "kind", alarm->flags & VERDICT_ALARM_FOREIGN ? "foreign" : "mean");
-	set_number(object, "sequence", alarm->sequence);
+	if (alarm->sequence)
+		set_number(object, "sequence", alarm->sequence);
 	set_number(object, "tid", alarm->tid);
 	set_number(object, "pid", e->process.found ? (uint64_t)e->process.pid : alarm->pid ? alarm->pid : alarm->tid);
 	if (alarm->parent)

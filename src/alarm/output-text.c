@@ -414,7 +414,7 @@ static void print_trust(const struct text *t)
 	const struct alarm *alarm = t->e->alarm;
 	char number[32];
 
-	if (!(alarm->flags & VERDICT_TAINTED))
+	if (!(alarm->flags & VERDICT_TAINTED) || alarm->since_gap == UINT64_MAX)
 		return;
 	heading(t, "Gap");
 	if (alarm->lost)
@@ -510,8 +510,10 @@ void output_text(const struct explanation *explanation, const struct output_cont
 		print_time(&t, explanation->time, "%Y-%m-%d %H:%M:%S");
 		fprintf(out, ", ");
 	}
-	fprintf(out, "call %s", grouped(alarm->sequence, number));
-	fprintf(out, " of the stream, %s of thread %u\n\n", grouped(alarm->thread_calls + 1, number), alarm->tid);
+	fprintf(out, "call ");
+	if (alarm->sequence)
+		fprintf(out, "%s of the stream, ", grouped(alarm->sequence, number));
+	fprintf(out, "%s of thread %u\n\n", grouped(alarm->thread_calls + 1, number), alarm->tid);
 	print_why(&t);
 	fprintf(out, "\n");
 	print_table(&t);

@@ -61,6 +61,11 @@ static void on_call_view(void *data, uint64_t sequence, const struct scored_call
 		live_ring_add(report->ring, call);
 }
 
+void monitor_report_call(struct monitor_report *report, uint64_t sequence, const struct scored_call *call)
+{
+	on_call_view(report, sequence, call);
+}
+
 static char *alarm_text(struct monitor_report *report, const struct explanation *explanation, const struct output_context *context,
 			bool brief)
 {
@@ -71,7 +76,8 @@ static char *alarm_text(struct monitor_report *report, const struct explanation 
 	if (!out)
 		return NULL;
 	if (brief)
-		fprintf(out, "ALARM %u  call %" PRIu64 ": %s%s%s%s\n", context->number, explanation->alarm->sequence,
+		fprintf(out, "ALARM %u  call %" PRIu64 ": %s%s%s%s\n", context->number,
+			explanation->alarm->sequence ? explanation->alarm->sequence : explanation->alarm->thread_calls + 1,
 			explanation_headline(explanation, headline, sizeof(headline)),
 			explanation->alarm->flags & VERDICT_TAINTED ? " (calls were lost just before)" : "",
 			context->response ? "; " : "", context->response ? context->response : "");
@@ -118,9 +124,8 @@ static void run_command(struct monitor_report *report, json_t *json)
 	}
 }
 
-static void on_alarm(void *data, const struct alarm *alarm)
+void monitor_report_alarm(struct monitor_report *report, const struct alarm *alarm, const char *done)
 {
-	struct monitor_report *report = data;
 	const struct monitor_report_config *config = &report->config;
 	struct explanation explanation;
 	char response[256] = "";
@@ -137,7 +142,7 @@ static void on_alarm(void *data, const struct alarm *alarm)
 	if (config->response == RESPONSE_KILL)
 		respond(config->response, config->dry_run, explanation.process.found ? (uint32_t)explanation.process.pid : alarm->pid,
 			alarm->tid, response, sizeof(response));
-	context.response = *response ? response : NULL;
+	context.response = *response ? response : done;
 
 	if (report->log)
 		log_writer_alarm(report->log, alarm, config->policy);
@@ -156,6 +161,11 @@ static void on_alarm(void *data, const struct alarm *alarm)
 		json_decref(json);
 	}
 	explanation_done(&explanation);
+}
+
+static void on_alarm(void *data, const struct alarm *alarm)
+{
+	monitor_report_alarm(data, alarm, NULL);
 }
 
 static void on_started(void *data, uint64_t sequence, uint32_t tid)
@@ -247,6 +257,14 @@ void monitor_report_done(struct monitor_report *report)
 	hook_done(&report->hook);
 }
 
+static void get_stats(const struct monitor_report *report, struct monitor_stats *ret_stats)
+{
+	if (report->config.stats)
+		report->config.stats(report->config.stats_data, ret_stats);
+	else
+		monitor_stats(report->monitor, ret_stats);
+}
+
 void monitor_report_tick(struct monitor_report *report, bool ended)
 {
 	struct live_view_numbers numbers = { .ended = ended };
@@ -255,7 +273,7 @@ void monitor_report_tick(struct monitor_report *report, bool ended)
 	hook_reap(&report->hook);
 	if (report->log && log_writer_flush(report->log, &err) < 0)
 		log_failed(report, &err);
-	monitor_stats(report->monitor, &numbers.stats);
+	get_stats(report, &numbers.stats);
 	if (!report->config.live && !report->config.quiet)
 		progress_update(&report->progress, -1, "%" PRIu64 " calls", numbers.stats.calls);
 	if (!report->view)
@@ -273,7 +291,7 @@ static void print_summary(const struct monitor_report *report, const char *reaso
 {
 	struct monitor_stats stats;
 
-	monitor_stats(report->monitor, &stats);
+	get_stats(report, &stats);
 	fprintf(stderr, "%s%s%" PRIu64 " call%s of %" PRIu64 " thread%s: ", reason ? reason : "", reason ? "; " : "", stats.calls,
 		stats.calls == 1 ? "" : "s", stats.seen, stats.seen == 1 ? "" : "s");
 	if (report->alarms)
@@ -296,7 +314,7 @@ static void print_summary_json(const struct monitor_report *report)
 	struct monitor_stats stats;
 	json_t *object = json_object();
 
-	monitor_stats(report->monitor, &stats);
+	get_stats(report, &stats);
 	json_object_set_new(object, "type", json_string("summary"));
 	json_object_set_new(object, "calls", json_integer((json_int_t)stats.calls));
 	json_object_set_new(object, "threads", json_integer((json_int_t)stats.seen));

@@ -30,6 +30,9 @@ struct monitor_report_config {
 	bool view;   /* live view, if this is a terminal */
 	const char *title;  /* of the view */
 	const char *record; /* the live source as options of "imsafe trace", "" if it has none */
+	/* Where the counts come from if not from the report's own monitor (the kernel scores); NULL: from there. */
+	void (*stats)(void *data, struct monitor_stats *ret_stats);
+	void *stats_data;
 	const struct messages *messages; /* between inetd and a service, alarms go to syslog; NULL = to stdout */
 };
 
@@ -52,6 +55,13 @@ struct monitor_report {
 /* 0 or -errno with err filled; monitor_report_done() in either case. */
 int monitor_report_init(struct monitor_report *report, const struct monitor_report_config *config, struct errmsg *err);
 void monitor_report_done(struct monitor_report *report);
+
+/*
+ * What the report's own monitor finds comes by itself. A source that scores elsewhere hands in its calls, which are for the
+ * view, and its alarms, with the response that they had already (NULL: none).
+ */
+void monitor_report_call(struct monitor_report *report, uint64_t sequence, const struct scored_call *call);
+void monitor_report_alarm(struct monitor_report *report, const struct alarm *alarm, const char *done);
 
 /* Between batches, about ten times a second: what is buffered goes out, the view is drawn, commands are reaped. */
 void monitor_report_tick(struct monitor_report *report, bool ended);

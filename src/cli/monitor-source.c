@@ -34,7 +34,7 @@ static size_t add_targets(struct target *targets, size_t n, const struct option_
 	return n;
 }
 
-static int make_targets(const struct source_config *config, struct target *targets, size_t *ret_n, struct errmsg *err)
+int source_targets(const struct source_config *config, struct target *targets, size_t *ret_n, struct errmsg *err)
 {
 	size_t n = 0;
 
@@ -57,7 +57,7 @@ static int make_targets(const struct source_config *config, struct target *targe
 }
 
 /* What is watched in words, and as the words of a command line. */
-static void describe(struct source *source, const struct source_config *config)
+void source_describe(struct source *source, const struct source_config *config)
 {
 	const struct {
 		const struct option_list *list;
@@ -98,7 +98,7 @@ static int open_sensor(struct source *source, const struct source_config *config
 		.targets = targets, .follow_fork = config->follow_fork, .follow_exec = config->follow_exec,
 		.origins = config->origins, .sites = config->origins,
 	};
-	int r = make_targets(config, targets, &sensor.n_targets, err);
+	int r = source_targets(config, targets, &sensor.n_targets, err);
 
 	if (!r)
 		r = sensor_open(config->trace ? "replay" : config->sensor, &sensor, &source->sensors[0], err);
@@ -117,7 +117,7 @@ int source_open(struct source *source, const struct source_config *config, struc
 	int r;
 
 	*source = (struct source){ .live = !config->trace, .sensor_name = "" };
-	describe(source, config);
+	source_describe(source, config);
 	if (!config->listen)
 		return open_sensor(source, config, err);
 	r = stream_listen(config->socket, &source->listener, err);

@@ -42,6 +42,12 @@ struct source {
 /* Whether the configuration makes sense; says if the source is live. Nothing is opened. */
 int source_check(const struct source_config *config, bool *ret_live, struct errmsg *err);
 
+/* The targets that the configuration names, at most SOURCE_TARGETS + 1. */
+int source_targets(const struct source_config *config, struct target *targets, size_t *ret_n, struct errmsg *err);
+
+/* Only in words: title and record. */
+void source_describe(struct source *source, const struct source_config *config);
+
 int source_open(struct source *source, const struct source_config *config, struct errmsg *err);
 void source_close(struct source *source);
 

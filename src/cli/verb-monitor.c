@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/signalfd.h>
 
+#include "cli/monitor-guard.h"
 #include "cli/monitor-report.h"
 #include "cli/monitor-source.h"
 #include "cli/service.h"
@@ -237,6 +238,7 @@ struct run {
 	struct monitor_config config;
 	struct judge judge;
 	struct source source;
+	struct guarding guarding; /* the kernel scores: in place of the source */
 	struct monitor_report report;
 	struct messages messages;
 	bool connection; /* the command is a service, standard input its connection */
@@ -312,11 +314,13 @@ static long milliseconds(void)
 /* Waits for the source, signals, keys and the end of a command. */
 static void wait_for_work(struct run *run, bool ended)
 {
-	struct pollfd fds[SOURCE_SENSORS + 4];
+	struct pollfd fds[SOURCE_SENSORS + 5];
 	struct pollfd *mine;
 	bool ready = false;
 	size_t n = ended ? 0 : source_poll(&run->source, fds, &ready);
 
+	if (run->guarding.guard && !ended)
+		fds[n++] = (struct pollfd){ .fd = guarding_fd(&run->guarding), .events = POLLIN };
 	mine = fds + n;
 	mine[0] = (struct pollfd){ .fd = run->signals, .events = POLLIN };
 	mine[1] = (struct pollfd){ .fd = run->report.view ? STDIN_FILENO : -1, .events = POLLIN };
@@ -353,7 +357,10 @@ static int monitor_source(struct run *run)
 		}
 		if (ended)
 			continue;
-		r = source_dispatch(&run->source, take_events, run, run->err);
+		if (run->guarding.guard)
+			r = guarding_dispatch(&run->guarding, run->err);
+		else
+			r = source_dispatch(&run->source, take_events, run, run->err);
 		if (r < 0)
 			return r;
 		ended = !r;
@@ -378,7 +385,9 @@ static void print_start(const struct run *run, const char *profile)
 	fprintf(stderr, "; %s.%s\n", run->judge.origin, policy->foreign ? "" : " Foreign calls are not looked at.");
 	if (*run->judge.promise)
 		fprintf(stderr, "  %s\n", run->judge.promise);
-	if (*run->source.note)
+	if (run->guarding.guard)
+		fprintf(stderr, "The driver scores in the kernel.\n");
+	else if (*run->source.note)
 		fprintf(stderr, "Using the %s sensor (%s).\n", run->source.sensor_name, escape_text(note, sizeof(note), run->source.note));
 }
 
@@ -411,10 +420,54 @@ static int check_config(struct run *run, enum response *ret_response)
 	return 0;
 }
 
+/*
+ * The kernel scores where it can. A log asks for every call in its place, which a recording gives: then calls are scored
+ * here. 1 if the kernel does it.
+ */
+static int open_guard(struct run *run, const struct monitor_report_config *report)
+{
+	const struct source_config *source = &run->config.source;
+	struct guarding_config config = {
+		.source = source, .image = &run->judge.image, .policy = &run->judge.policy, .response = report->response,
+		.dry_run = report->dry_run, .view = report->view,
+	};
+	enum syscall_arch arch = run->judge.image.header->arch;
+	int r;
+
+	if (!guarding_serves(source) || run->config.log || (arch != ARCH_UNKNOWN && arch != arch_native()))
+		return 0;
+	r = guarding_open(&run->guarding, &config, run->err);
+	if (!r)
+		return 1;
+	/* Not the target's fault: another sensor may do. */
+	if (r == -EPERM || r == -EACCES || r == -ENOSYS || r == -EOPNOTSUPP)
+		return 0;
+	return r;
+}
+
+static int open_source(struct run *run, struct monitor_report_config *report)
+{
+	int r = open_guard(run, report);
+
+	if (r > 0) {
+		source_describe(&run->source, &run->config.source);
+		run->source.sensor_name = "driver";
+		/* The kernel answers itself. */
+		report->response = RESPONSE_NONE;
+		report->stats = guarding_stats;
+		report->stats_data = &run->guarding;
+		run->guarding.report = &run->report;
+		return 0;
+	}
+	return r < 0 ? r : source_open(&run->source, &run->config.source, run->err);
+}
+
 static int run_monitor(struct run *run, const char *profile)
 {
 	const struct monitor_config *config = &run->config;
 	bool log_to_stdout = config->log && !strcmp(config->log, "-");
+	struct errmsg warning;
+	char losses[256];
 	struct monitor_report_config report = {
 		.profile_path = profile, .trace_path = config->source.trace, .log_path = config->log, .command = config->command,
 		.image = &run->judge.image, .policy = &run->judge.policy, .dry_run = config->dry_run, .json = config->json,
@@ -428,15 +481,16 @@ static int run_monitor(struct run *run, const char *profile)
 		r = load_judge(&run->judge, profile, config, run->err);
 	if (!r)
 		r = take_over_signals(run);
-	if (!r)
-		r = source_open(&run->source, &config->source, run->err);
+	if (r < 0)
+		return r;
+	report.profile = profile_info(run->judge.profile);
+	/* A command that we start shares the terminal; a live view would write over what it says. */
+	report.view = report.live && !config->source.argv && !report.silent_stdout && !config->plain && live_view_possible();
+	r = open_source(run, &report);
 	if (r < 0)
 		return r;
 	if (config->source.argv)
 		service_hand_over(&run->messages, !run->connection);
-	report.profile = profile_info(run->judge.profile);
-	/* A command that we start shares the terminal; a live view would write over what it says. */
-	report.view = report.live && !config->source.argv && !report.silent_stdout && !config->plain && live_view_possible();
 	if (!report.quiet && !report.messages)
 		print_start(run, profile);
 	r = monitor_report_init(&run->report, &report, run->err);
@@ -444,6 +498,10 @@ static int run_monitor(struct run *run, const char *profile)
 		return r;
 	r = monitor_source(run);
 	monitor_report_leave(&run->report);
+	if (run->guarding.guard && guarding_losses(&run->guarding, losses, sizeof(losses)) && !report.quiet) {
+		errmsg_set(&warning, 0, NULL, 0, "%s", losses);
+		monitor_report_message(&run->report, &warning);
+	}
 	/* From here on Ctrl-C ends us at once, whatever we wait for. */
 	sigprocmask(SIG_SETMASK, &run->mask, NULL);
 	monitor_report_finish(&run->report, run->reason);
@@ -486,7 +544,7 @@ static int verb_monitor_run(int argc, char **argv)
 	if (r < 0)
 		messages_error(&run.messages, &err);
 	/* A service that cannot be watched runs all the same. */
-	if (r < 0 && run.connection && !run.source.n)
+	if (r < 0 && run.connection && !run.source.n && !run.guarding.guard)
 		return service_run_unwatched(&run.messages, command, &run.mask);
 	if (r < 0 && command && run.source.n) {
 		pid_t pid = run.source.sensors[0]->command;
@@ -495,6 +553,7 @@ static int verb_monitor_run(int argc, char **argv)
 		service_wait(pid);
 	}
 	source_close(&run.source);
+	guarding_close(&run.guarding);
 	judge_done(&run.judge);
 	closep(&run.signals);
 	return r < 0 || run.report.trouble ? EXIT_ERROR : run.report.alarms ? EXIT_ALARM : EXIT_OK;

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cli/monitor-guard.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <string.h>
+
+#include "sensor/guard.h"
+
+bool guarding_serves(const struct source_config *config)
+{
+	return !config->trace && !config->listen && (!config->sensor || !strcmp(config->sensor, "auto") || !strcmp(config->sensor, "ebpf"));
+}
+
+#ifdef HAVE_EBPF
+
+int guarding_open(struct guarding *guarding, const struct guarding_config *config, struct errmsg *err)
+{
+	struct target targets[SOURCE_TARGETS + 1];
+	struct guard_application application = {
+		.name = "monitor", .targets = targets, .follow_fork = config->source->follow_fork,
+		.follow_exec = config->source->follow_exec, .image = config->image, .policy = config->policy,
+		.level = config->source->origins ? GUARD_MEMORY : GUARD_OFF, .dry_run = config->dry_run,
+		.signal = config->response == RESPONSE_KILL ? SIGKILL : config->response == RESPONSE_STOP ? SIGSTOP : 0,
+		.sample = config->view,
+	};
+	struct guard *guard = NULL;
+	int r = source_targets(config->source, targets, &application.n_targets, err);
+
+	*guarding = (struct guarding){ .dry_run = config->dry_run };
+	if (!r)
+		r = guard_open(&guard, err);
+	if (!r)
+		r = guard_add_application(guard, &application, &guarding->application, err);
+	if (r < 0) {
+		guard_close(guard);
+		return r;
+	}
+	guarding->guard = guard;
+	return 0;
+}
+
+void guarding_close(struct guarding *guarding)
+{
+	guarding->guard = guard_close(guarding->guard);
+}
+
+int guarding_fd(const struct guarding *guarding)
+{
+	return guard_fd(guarding->guard);
+}
+
+static const char *signal_words(const struct guarding *guarding, const struct guard_alarm *alarm, char *words, size_t size)
+{
+	bool kill = alarm->signalled == SIGKILL;
+
+	if (!alarm->signalled)
+		return NULL;
+	if (guarding->dry_run)
+		snprintf(words, size, "dry run: PID %u would have been %s", alarm->pid, kill ? "killed (SIGKILL)" : "frozen (SIGSTOP)");
+	else if (kill)
+		snprintf(words, size, "PID %u was killed at this call; the call may still have taken effect", alarm->pid);
+	else
+		snprintf(words, size, "PID %u was frozen at this call (kill -CONT %u lets it go on); the call may have taken effect",
+			 alarm->pid, alarm->pid);
+	return words;
+}
+
+static void on_alarm(void *data, const struct guard_alarm *from)
+{
+	struct guarding *guarding = data;
+	char words[160];
+	struct alarm alarm = {
+		.tid = from->tid, .pid = from->pid, .comm = from->comm, .flags = from->flags, .window = from->window,
+		.thread_calls = from->thread_calls, .since_gap = UINT64_MAX, .history = from->history, .n_history = from->n_history,
+	};
+
+	memcpy(alarm.mean, from->mean, sizeof(alarm.mean));
+	monitor_report_alarm(guarding->report, &alarm, signal_words(guarding, from, words, sizeof(words)));
+}
+
+static void on_sample(void *data, unsigned application, const struct scored_call *call)
+{
+	struct guarding *guarding = data;
+
+	if (call->event.kind == EVENT_CALL)
+		monitor_report_call(guarding->report, ++guarding->sampled, call);
+}
+
+int guarding_dispatch(struct guarding *guarding, struct errmsg *err)
+{
+	const struct guard_callbacks callbacks = { .alarm = on_alarm, .sample = on_sample, .data = guarding };
+
+	return guard_dispatch(guarding->guard, &callbacks, err);
+}
+
+void guarding_stats(void *data, struct monitor_stats *ret_stats)
+{
+	const struct guarding *guarding = data;
+	struct guard_stats stats = { 0 };
+
+	guard_stats(guarding->guard, guarding->application, &stats);
+	*ret_stats = (struct monitor_stats){
+		.calls = stats.calls, .foreign = stats.foreign, .alarms = stats.alarms, .seen = stats.started, .threads = stats.threads,
+	};
+}
+
+bool guarding_losses(const struct guarding *guarding, char *words, size_t size)
+{
+	struct guard_stats stats = { 0 };
+	size_t at = 0;
+
+	guard_stats(guarding->guard, guarding->application, &stats);
+	if (stats.refused)
+		at += (size_t)snprintf(words, size, "%" PRIu64 " threads were not guarded: too many at once", stats.refused);
+	if (stats.lost_alarms && at < size)
+		at += (size_t)snprintf(words + at, size - at, "%s%" PRIu64 " alarms were raised but not taken in time", at ? "; " : "",
+				       stats.lost_alarms);
+	return at;
+}
+
+#else
+
+int guarding_open(struct guarding *guarding, const struct guarding_config *config, struct errmsg *err)
+{
+	return errmsg_set(err, -EOPNOTSUPP, NULL, 0, "this build has no driver");
+}
+
+void guarding_close(struct guarding *guarding)
+{
+}
+
+int guarding_fd(const struct guarding *guarding)
+{
+	return -1;
+}
+
+int guarding_dispatch(struct guarding *guarding, struct errmsg *err)
+{
+	return -EOPNOTSUPP;
+}
+
+void guarding_stats(void *data, struct monitor_stats *ret_stats)
+{
+	*ret_stats = (struct monitor_stats){ 0 };
+}
+
+bool guarding_losses(const struct guarding *guarding, char *words, size_t size)
+{
+	return false;
+}
+
+#endif
