@@ -121,7 +121,7 @@ const char *origin_name(enum event_origin origin)
 		"unknown", "file", "vdso", "anonymous memory", "stack", "heap", "writable mapping",
 	};
 
-	return origin < ORIGIN_KINDS ? names[origin] : "unknown";
+	return origin < ORIGIN_KINDS ? names[origin] : origin == ORIGIN_STRAY ? "a place not seen in training" : "unknown";
 }
 
 const char *abi_name(enum event_abi abi)

@@ -34,6 +34,12 @@ enum event_origin {
 	ORIGIN_KINDS
 };
 
+/*
+ * Not seen but judged: a file's code, but training saw no such call from this very place. In no trace; it takes the
+ * place of ORIGIN_FILE where call sites are judged by a profile (model/sites.h and the driver at level "sites").
+ */
+#define ORIGIN_STRAY 7
+
 /* By which door the call came in, relative to the architecture of the trace. */
 enum event_abi {
 	ABI_NATIVE,

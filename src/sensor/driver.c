@@ -88,15 +88,14 @@ int driver_seed(struct driver *driver, enum driver_seed what, unsigned applicati
 	}
 }
 
-/* Asks the kernel under which identity it knows a file: stat's device number is another on some file systems. */
-static int identify(struct driver *driver, const char *path, struct driver_file *ret_file, struct errmsg *err)
+int driver_identify(struct driver *driver, const char *path, struct driver_file *ret_file, struct errmsg *err)
 {
 	_cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC);
 	struct stat st;
 	int r;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return errmsg_errno(err, -errno, path, "cannot find the program");
+		return errmsg_errno(err, -errno, path, "cannot find the file");
 	if (!S_ISREG(st.st_mode))
 		return errmsg_set(err, -EINVAL, path, 0, "is not a file that can be executed");
 	driver->shared->seed_fd = (uint32_t)fd;
@@ -159,7 +158,7 @@ int driver_add_target(struct driver *driver, unsigned application, const struct 
 
 	switch (target->kind) {
 	case TARGET_EXE:
-		r = identify(driver, target->name, &file, err);
+		r = driver_identify(driver, target->name, &file, err);
 		if (r >= 0)
 			r = enter(driver->files, &file, application, target->name, err);
 		if (r >= 0)

@@ -27,6 +27,9 @@ int driver_init(struct driver *driver, struct errmsg *err);
 int driver_load(struct driver *driver, struct bpf_object_skeleton *skeleton, struct errmsg *err);
 int driver_attach(struct driver *driver, struct driver_shared *shared, struct errmsg *err);
 
+/* Asks the kernel under which identity it knows a file: stat's device number is another on some file systems. */
+int driver_identify(struct driver *driver, const char *path, struct driver_file *ret_file, struct errmsg *err);
+
 /*
  * Makes a target part of an application (from 1). *follow gets the FOLLOW_ flags that the kind of target asks for.
  * Processes that are already there are followed by driver_seed() after all targets.

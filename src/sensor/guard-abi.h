@@ -13,6 +13,16 @@ struct guarded_counters {
 	__u64 lost_alarms, lost_samples;
 };
 
+/* A place in a file from which an application may make a call. */
+struct driver_site {
+	__u64 place; /* SITE(number of the file, offset) */
+	__u32 call;
+	__u32 application;
+};
+#define DRIVER_FILES_MAX  4096
+#define DRIVER_SITES_MAX  (1 << 18)
+#define SITES_REMEMBERED  64 /* by each thread; a power of two */
+
 /* Everything that the kernel keeps of a guarded thread; as it is after the call, it is also the record of an alarm. */
 struct guarded {
 	struct followed followed;
@@ -23,7 +33,8 @@ struct guarded {
 	__u32 tid;
 	__s32 signalled;
 	__u32 generation;
-	__u32 reserved;
+	__u32 sites_changes; /* the application's changes when sites[] was filled */
+	__u64 sites[SITES_REMEMBERED]; /* places found good */
 	struct score score;
 	struct scored_call history[HISTORY_CALLS]; /* call n is at n % HISTORY_CALLS; mean: sum of the first window */
 };
@@ -60,6 +71,8 @@ struct guard_tally {
 	__u32 application, reserved;
 	struct guarded_counters counters;
 };
+
+#define LEVEL_SITES 2 /* enum guard_level */
 
 #define GUARD_SLOT(application, slot) ((application) * 2 + (slot))
 

@@ -31,6 +31,22 @@ struct {
 	__uint(max_entries, 4 << 20);
 } samples SEC(".maps");
 
+/* Files that sites are in, and the sites. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, DRIVER_FILES_MAX);
+	__type(key, struct driver_file);
+	__type(value, __u32);
+} files SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, DRIVER_SITES_MAX);
+	__type(key, struct driver_site);
+	__type(value, __u8);
+} sites SEC(".maps");
+
 struct scoring {
 	struct guarded_application *application;
 	const struct policy *policy;
@@ -52,7 +68,39 @@ static __always_inline bool scoring_of(thread_t *t, struct scoring *ret)
 
 static __u64 module_of(struct task_struct *task, const struct found *found)
 {
-	return 0;
+	struct driver_file file = found->file;
+	__u32 *number = bpf_map_lookup_elem(&files, &file);
+
+	return number ? SITE(*number, 0) : 0;
+}
+
+static __noinline int site_look_up(thread_t *t, __u64 address, __u32 call, __u32 changes)
+{
+	struct driver_site site = { .call = call };
+
+	if (!t || !t->origin.module)
+		return 0;
+	if (t->sites_changes != changes) {
+		__builtin_memset(t->sites, 0, sizeof(t->sites));
+		t->sites_changes = changes;
+	}
+	site.application = t->followed.application;
+	site.place = t->origin.module | ((address + t->origin.delta) & SITE_OFFSET_MAX);
+	return bpf_map_lookup_elem(&sites, &site) != NULL;
+}
+
+/* Did training see this call made here? Places found good are remembered by address, as long as memory stays as it is. */
+static __always_inline bool site_is_known(thread_t *t, __u64 address, __u16 call, __u32 changes)
+{
+	__u64 key = address << 16 | call;
+	__u32 slot = (address ^ address >> 7 ^ call) & (SITES_REMEMBERED - 1);
+
+	if (t->sites[slot] == key && t->sites_changes == changes)
+		return true;
+	if (!site_look_up(t, address, call, changes))
+		return false;
+	t->sites[slot] = key;
+	return true;
 }
 
 /* Hands out one call, or with sample = 1 another event, to whoever watches. */
@@ -111,6 +159,7 @@ static void thread_exec(thread_t *t, struct task_struct *task)
 	struct scoring s;
 
 	t->origin.size = 0;
+	t->sites_changes--; /* forget them */
 	if (scoring_of(t, &s)) {
 		if (!t->tid)
 			begin(t, &s, task->pid);
@@ -205,6 +254,11 @@ int BPF_PROG(on_call, struct pt_regs *regs, long id)
 	address = REGS_IP(regs) - CALL_SIZE;
 	if (s.application->level) {
 		origin = origin_class(&t->origin, &s.application->changes, regs, address);
+		if (s.application->level == LEVEL_SITES && origin == ORIGIN_FILE && abi == ABI_NATIVE &&
+		    unlikely(!site_is_known(t, address, number, s.application->changes))) {
+			origin = ORIGIN_STRAY;
+			t->counters.unknown_sites++;
+		}
 		origin_note(&t->origin, &s.application->changes, task, regs, number, abi);
 		if (unlikely(origin == ORIGIN_UNKNOWN))
 			t->counters.unknown_origins++;

@@ -16,6 +16,7 @@
 #include "guard.skel.h" /* after the types that it uses */
 
 _Static_assert(GUARD_APPLICATIONS == DRIVER_APPLICATIONS, "an application more than the kernel side has room for");
+_Static_assert(LEVEL_SITES == GUARD_SITES, "the level is the kernel side's");
 _Static_assert(GUARD_THREADS_MAX == DRIVER_THREADS_MAX, "the limit is the kernel side's");
 
 #define TICK_NS        50000000L /* commands are waited for, cgroups looked after */
@@ -26,6 +27,7 @@ struct application {
 	bool used, endless, ended;
 	pid_t command;
 	int status;
+	unsigned missing_modules;
 	struct guard_stats last; /* never goes back */
 };
 
@@ -35,7 +37,7 @@ struct guard {
 	struct ring_buffer *rings;
 	struct guarded_application *kernel; /* by number, shared with the kernel side; 0 is not used */
 	int timer, epoll;
-	uint32_t generation;
+	uint32_t generation, n_files;
 	uint64_t summary_due;
 	struct application application[DRIVER_APPLICATIONS + 1];
 	const struct guard_callbacks *callbacks; /* while dispatching */
@@ -207,6 +209,70 @@ static void drop_image(struct guard *guard, unsigned slot)
 	bpf_map_delete_elem(bpf_map__fd(guard->bpf->maps.images), &slot);
 }
 
+/* The number of a file; 0: it is not the one that training saw. Numbers are given once. */
+static uint32_t number_of_file(struct guard *guard, const struct module *module)
+{
+	int map = bpf_map__fd(guard->bpf->maps.files);
+	struct driver_file file;
+	char build_id[41] = "";
+	uint32_t number;
+
+	if (build_id_read(module->path, build_id) < 0)
+		*build_id = '\0';
+	if (strcmp(build_id, module->build_id) || driver_identify(&guard->driver, module->path, &file, NULL) < 0)
+		return 0;
+	if (!bpf_map_lookup_elem(map, &file, &number))
+		return number;
+	number = guard->n_files + 1;
+	if (bpf_map_update_elem(map, &file, &number, BPF_ANY) < 0)
+		return 0;
+	return ++guard->n_files;
+}
+
+static int put_sites(struct guard *guard, unsigned number, const struct guard_application *application)
+{
+	unsigned n = application->modules ? application->modules->n : 0;
+	_cleanup_free_ uint32_t *files = calloc(n + 1, sizeof(*files));
+	int map = bpf_map__fd(guard->bpf->maps.sites);
+	const uint32_t unresolved = UINT32_MAX;
+	const uint8_t yes = 1;
+
+	if (!files)
+		return -ENOMEM;
+	memset(files, 0xff, (n + 1) * sizeof(*files));
+	for (size_t i = 0; i < application->n_sites; i++) {
+		const struct guard_site *site = &application->sites[i];
+		struct driver_site key = { .call = site->call, .application = number };
+
+		if (!site->module || site->module >= n)
+			continue;
+		if (files[site->module] == unresolved) {
+			files[site->module] = number_of_file(guard, &application->modules->module[site->module]);
+			guard->application[number].missing_modules += !files[site->module];
+		}
+		if (!files[site->module])
+			continue;
+		key.place = SITE(files[site->module], site->offset);
+		if (bpf_map_update_elem(map, &key, &yes, BPF_ANY) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static void drop_sites(struct guard *guard, unsigned number)
+{
+	int map = bpf_map__fd(guard->bpf->maps.sites);
+	struct driver_site key, next;
+	bool more = !bpf_map_get_next_key(map, NULL, &next);
+
+	while (more) {
+		key = next;
+		more = !bpf_map_get_next_key(map, &key, &next);
+		if (key.application == number)
+			bpf_map_delete_elem(map, &key);
+	}
+}
+
 static int start_target(struct guard *guard, unsigned number, const struct target *target, struct errmsg *err)
 {
 	struct application *application = &guard->application[number];
@@ -277,6 +343,8 @@ int guard_add_application(struct guard *guard, const struct guard_application *a
 
 	if (!number)
 		return errmsg_set(err, -ENOSPC, NULL, 0, "no more than %d applications can be guarded", DRIVER_APPLICATIONS);
+	if (application->level == GUARD_SITES && !application->n_sites)
+		return errmsg_set(err, -EINVAL, NULL, 0, "the profile has no call sites to guard by: learn from traces that have them");
 	guard->application[number] = (struct application){ .used = true };
 	*kernel = (struct guarded_application){
 		.level = application->level,
@@ -292,6 +360,11 @@ int guard_add_application(struct guard *guard, const struct guard_application *a
 				      application->follow_fork, application->follow_exec);
 	if (r < 0)
 		errmsg_errno(err, r, NULL, "the kernel does not take the profile's image");
+	if (r >= 0 && application->level == GUARD_SITES) {
+		r = put_sites(guard, number, application);
+		if (r < 0)
+			errmsg_errno(err, r, NULL, "the kernel does not take the profile's call sites");
+	}
 	for (size_t i = 0; r >= 0 && i < application->n_targets; i++)
 		r = driver_add_target(&guard->driver, number, &application->targets[i], err);
 	for (size_t i = 0; r >= 0 && i < application->n_targets; i++)
@@ -353,6 +426,7 @@ int guard_remove_application(struct guard *guard, unsigned application)
 		r = -EIO;
 	drop_image(guard, GUARD_SLOT(number, 0));
 	drop_image(guard, GUARD_SLOT(number, 1));
+	drop_sites(guard, number);
 	guard->application[number].used = false;
 	return r;
 }
@@ -414,6 +488,7 @@ static void update_stats(struct guard *guard)
 		stats->unknown_sites = MAX(stats->unknown_sites, sums[i].unknown_sites);
 		stats->lost_alarms = MAX(stats->lost_alarms, sums[i].lost_alarms);
 		stats->lost_samples = MAX(stats->lost_samples, sums[i].lost_samples);
+		stats->missing_modules = guard->application[i].missing_modules;
 		stats->refused = guard->driver.shared->refused;
 		stats->ended = kernel->ended;
 		stats->started = kernel->started;

@@ -27,10 +27,9 @@ enum guard_level {
 
 /* A place in a file from which training saw a call made. */
 struct guard_site {
-	uint64_t device, inode; /* of the file as it is on this machine now */
+	uint32_t module; /* in guard_application.modules */
+	uint32_t call;
 	uint64_t offset;
-	uint32_t call;          /* symbol */
-	uint32_t reserved;
 };
 
 struct guard_application {
@@ -41,8 +40,13 @@ struct guard_application {
 	const struct image *image;    /* copied into the kernel */
 	const struct policy *policy;  /* windows, limits, min_calls, reading, foreign; armed here */
 	enum guard_level level;
-	const struct guard_site *sites; /* GUARD_SITES */
+	/*
+	 * GUARD_SITES: calls from files' code that are none of these are foreign, with ORIGIN_STRAY. A module is found by its path
+	 * and must have its build-id still; the sites of others are left out, so that all calls from such a file are foreign.
+	 */
+	const struct guard_site *sites;
 	size_t n_sites;
+	const struct modules *modules;
 	/*
 	 * A signal sent to the process at the call that raises an alarm, 0 = none. The call under way may still take effect:
 	 * with SIGKILL, execve and writing to a file do not happen, but mkdir, unlink, open(O_CREAT), sendto and kill do.
@@ -75,6 +79,7 @@ struct guard_stats {
 	uint64_t foreign;         /* foreign calls */
 	uint64_t unknown_origins; /* calls whose origin could not be determined */
 	uint64_t unknown_sites;   /* calls from places that training did not see */
+	unsigned missing_modules; /* files with sites that are gone, or others than in training */
 	uint64_t lost_alarms;     /* raised, but user space was too slow to take them */
 	uint64_t lost_samples;
 	uint64_t refused;         /* threads not guarded: too many, or no memory */

@@ -10,6 +10,7 @@
 #include "alarm/monitor.h"
 #include "model/freeze.h"
 #include "model/learner.h"
+#include "model/sites.h"
 #include "sensor-test.h"
 #include "sensor/guard.h"
 #include "../tap.h"
@@ -21,18 +22,30 @@ static struct errmsg err;
 
 #define ARGV(...) ((char **)(const char *[]){ subject, __VA_ARGS__, NULL })
 
+static struct sites sites;   /* of its calls */
+
+struct learning {
+	struct learner *learner;
+	struct sensor *sensor;
+	bool sites;
+};
+
 static int learn_events(void *data, const struct event *events, size_t n)
 {
-	return learner_add(data, events, n);
+	struct learning *l = data;
+	int r = l->sites ? sites_add(&sites, events, n, &l->sensor->modules) : 0;
+
+	return r < 0 ? r : learner_add(l->learner, events, n);
 }
 
-static bool learn(struct image *ret_image, char **argv)
+static bool learn(struct image *ret_image, char **argv, bool with_sites)
 {
 	_cleanup_(learner_freep) struct learner *learner = learner_new(LENGTH_DEFAULT, NULL, NULL);
 	const struct target target = { .kind = TARGET_COMMAND, .argv = argv };
 	const struct sensor_config config = {
-		.targets = &target, .n_targets = 1, .follow_fork = true, .follow_exec = true, .origins = true,
+		.targets = &target, .n_targets = 1, .follow_fork = true, .follow_exec = true, .origins = true, .sites = true,
 	};
+	struct learning l = { .learner = learner, .sites = with_sites };
 	struct counts counts = { 0 };
 	int r = 0;
 
@@ -44,10 +57,12 @@ static bool learn(struct image *ret_image, char **argv)
 			struct pollfd ready = { .fd = sensor->ops->fd(sensor), .events = POLLIN };
 
 			poll(&ready, 1, -1);
-			r = sensor->ops->dispatch(sensor, learn_events, learner, &err);
+			l.sensor = sensor;
+			r = sensor->ops->dispatch(sensor, learn_events, &l, &err);
 			if (r == 0)
 				break;
 		}
+		sites_next_stream(&sites);
 		if (r >= 0)
 			r = learner_end_trace(learner);
 	}
@@ -208,6 +223,40 @@ static void test_foreign(void)
 		ok(!last || last->event.origin == ways[i].origin, "and it is known for what it is");
 	}
 #endif
+}
+
+static struct guard_site *guard_sites(void)
+{
+	struct guard_site *list = calloc(sites.n + 1, sizeof(*list));
+
+	for (size_t i = 0; list && i < sites.n; i++)
+		list[i] = (struct guard_site){ sites.site[i].module, sites.site[i].call, sites.site[i].offset };
+	return list;
+}
+
+static void test_sites(void)
+{
+	_cleanup_free_ struct guard_site *list = guard_sites();
+	struct guard_application application = {
+		.name = "sites", .level = GUARD_SITES, .sites = list, .n_sites = sites.n, .modules = &sites.modules,
+	};
+	struct guard_stats stats;
+	const struct scored_call *last;
+	int status = run(&application, ARGV("normal:200", "threads:3", "forks:3"), &stats);
+
+	ok(status == 0 && sites.n > 20 && !stats.missing_modules, "%zu places in %u files were learned", sites.n,
+	   sites.modules.n - 1);
+	ok(!seen.alarms && !stats.foreign && !stats.unknown_sites && stats.calls > 6000, "all calls come from there (not: %llu)",
+	   (unsigned long long)stats.unknown_sites);
+	status = run(&application, ARGV("normal:200", "odd:1", "normal:200"), &stats);
+	last = &seen.history[seen.first.n_history - 1];
+	ok(status == 0 && seen.alarms == 1 && stats.unknown_sites == 1 && seen.first.flags & VERDICT_ALARM_FOREIGN &&
+	   last->event.origin == ORIGIN_STRAY, "the first call that training did not see made there is an alarm");
+	application.modules = NULL;
+	status = run(&application, ARGV("normal:10"), &stats);
+	ok(status == 0 && seen.alarms && stats.unknown_sites == stats.calls, "files that training did not see are strange altogether");
+	application.n_sites = 0;
+	ok(run(&application, ARGV("normal:10"), &stats) == -EINVAL, "a profile without places is refused");
 }
 
 static void test_signal(void)
@@ -417,15 +466,17 @@ int main(int argc, char **argv)
 	}
 	subject = argv[1];
 	need_driver();
+	sites_init(&sites);
 	before = count_objects();
-	if (!ok(learn(&image, ARGV("normal:200", "threads:3", "forks:3")), "learns the subject's habit")) {
+	if (!ok(learn(&image, ARGV("normal:200", "threads:3", "forks:3"), true), "learns the subject's habit")) {
 		printf("# %s\n", err.text);
 		return tap_done();
 	}
-	learn(&other, ARGV("odd:100"));
+	learn(&other, ARGV("odd:100"), false);
 	test_habit();
 	test_odd();
 	test_foreign();
+	test_sites();
 	test_signal();
 	test_replay(ARGV("normal:300", "odd:20", "normal:100", "threads:4", "forks:4"), "habits and oddities");
 	test_replay(ARGV("normal:50", "exec", "normal:50", "odd:7", "thread-exec", "normal:50", "forks:1"), "exec");
@@ -441,5 +492,6 @@ int main(int argc, char **argv)
 	ok(after <= before, "nothing is left in the kernel (%u objects before, %u after)", before, after);
 	image_free(&image);
 	image_free(&other);
+	sites_done(&sites);
 	return tap_done();
 }
