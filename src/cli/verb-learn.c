@@ -13,6 +13,7 @@
 #include "cli/progress.h"
 #include "cli/sources.h"
 #include "cli/verbs.h"
+#include "model/calibrate.h"
 #include "model/training.h"
 #include "trace/trace.h"
 
@@ -83,6 +84,7 @@ struct learning {
 	struct outliers outliers; /* in these runs */
 	json_t *outliers_json;
 	char *outliers_text;
+	struct calibration calibration;
 	struct event events[BATCH];
 };
 
@@ -405,6 +407,9 @@ static int learn_all(struct learning *l, struct errmsg *err)
 		r = describe_outliers(l, err);
 	if (r >= 0 && l->config->leave_out && l->outliers.n)
 		r = learn_rest(l, err);
+	/* The profile remembers its threshold, so that monitors start at once. */
+	if (r >= 0 && l->learned)
+		r = calibrate(l->profile, &(struct calibrate_config){ .rate = RATE_DEFAULT }, &l->calibration, err);
 	return r < 0 ? r : profile_commit(l->profile, err);
 }
 
@@ -429,6 +434,11 @@ static int report(struct learning *l, struct errmsg *err)
 		json_object_set_new(json, "completeness",
 				    completeness_json(&completeness, profile_info(l->profile)->arch));
 		json_object_set_new(json, "outliers", l->outliers_json ? TAKE_PTR(l->outliers_json) : json_array());
+		if (*l->calibration.text)
+			json_object_set_new(json, "threshold", json_pack("{s:s,s:f,s:f,s:f,s:b}", "text", l->calibration.text,
+									 "expected", l->calibration.expected, "low",
+									 l->calibration.low, "high", l->calibration.high,
+									 "thin", (int)l->calibration.thin));
 		json_object_set_new(json, "outliers_left_out", json_boolean(l->config->leave_out && l->outliers.n));
 		json_dumpf(json, stdout, JSON_INDENT(2));
 		putchar('\n');
@@ -450,6 +460,8 @@ static int report(struct learning *l, struct errmsg *err)
 	putchar('\n');
 	profile_print_summary(l->profile, &counts, stdout);
 	completeness_print_line(&completeness, stdout);
+	if (*l->calibration.text)
+		printf("Threshold: %s\n", l->calibration.text);
 	profile_print_warnings(&counts, stderr);
 	if (l->outliers_text)
 		fputs(l->outliers_text, stderr);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Calibrating a profile: its kept sessions, and how many sessions a day it saw. */
 #include "model/calibrate.h"
+#include "model/profile-calibration.h"
 
 #define NS_PER_DAY 86400e9
 
@@ -73,8 +74,8 @@ static int sessions_per_day(struct profile *profile, const struct folds *folds, 
 	return 0;
 }
 
-int calibrate(struct profile *profile, const struct calibrate_config *config, struct calibration *ret_calibration,
-	      struct errmsg *err)
+static int calibrate_anew(struct profile *profile, const struct calibrate_config *config,
+			  struct calibration *ret_calibration, struct errmsg *err)
 {
 	_cleanup_(folds_freep) struct folds *folds = NULL;
 	double per_day = 0;
@@ -84,4 +85,23 @@ int calibrate(struct profile *profile, const struct calibrate_config *config, st
 	if (r >= 0 && config->per_day)
 		r = sessions_per_day(profile, folds, &per_day, err);
 	return r < 0 ? r : calibrate_folds(folds, config, per_day, ret_calibration, err);
+}
+
+int calibrate(struct profile *profile, const struct calibrate_config *config, struct calibration *ret_calibration,
+	      struct errmsg *err)
+{
+	uint64_t state;
+	int r;
+
+	r = profile_state(profile, &state, err);
+	if (r >= 0)
+		r = profile_recall_calibration(profile, state, config, ret_calibration, err);
+	if (r > 0)
+		calibration_say(ret_calibration, config);
+	if (r)
+		return r < 0 ? r : 0;
+	r = calibrate_anew(profile, config, ret_calibration, err);
+	if (r >= 0 && profile_in_transaction(profile))
+		r = profile_remember_calibration(profile, state, config, ret_calibration, err);
+	return r;
 }

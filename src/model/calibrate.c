@@ -49,7 +49,7 @@ static const char *number(double x, char buffer[16])
 	return buffer;
 }
 
-static void say(struct calibration *c, const struct calibrate_config *config)
+void calibration_say(struct calibration *c, const struct calibrate_config *config)
 {
 	const char *before = config->per_day ? "" : "false alarms in ";
 	const char *after = config->per_day ? " false alarms a day" : " % of sessions";
@@ -60,7 +60,11 @@ static void say(struct calibration *c, const struct calibrate_config *config)
 	number(c->expected * scale, expected);
 	number(c->low * scale, low);
 	number(c->high * scale, high);
-	if (c->thin)
+	if (!c->effective)
+		snprintf(c->text, sizeof(c->text),
+			 "nothing to estimate false alarms from, as there are no two different sessions: the threshold is a default; "
+			 "about %.0f sessions would do", c->needed);
+	else if (c->thin)
 		snprintf(c->text, sizeof(c->text),
 			 "training is too thin to promise %s%s%s: expect %s (95 %%: %s to %s), from %.0f sessions in %.0f groups of "
 			 "similar ones; about %.0f sessions would do", before, rate, after, expected, low, high, c->sessions,
@@ -78,13 +82,9 @@ static void nothing_to_compare(const struct folds *folds, struct calibration *c,
 		c->policy.window[w].limit = limit_scaled(THRESHOLD_DEFAULT, c->policy.window[w].length);
 	c->sessions = (double)folds->copies;
 	c->clusters = folds->n_folds;
-	c->effective = MIN(folds->n_folds, 1U);
 	c->needed = ceil(3 / share);
 	c->thin = true;
 	c->expected = c->high = 1;
-	snprintf(c->text, sizeof(c->text),
-		 "nothing to estimate false alarms from, as there are no two different sessions: the threshold is a default; about "
-		 "%.0f sessions would do", c->needed);
 }
 
 /* A session's peaks are the highest of its pieces'. */
@@ -125,6 +125,7 @@ int calibrate_folds(const struct folds *folds, const struct calibrate_config *co
 		return r;
 	if (scoring.alone || folds->n_folds < 2) {
 		nothing_to_compare(folds, &c, share);
+		calibration_say(&c, config);
 		*ret_calibration = c;
 		return 0;
 	}
@@ -141,7 +142,7 @@ int calibrate_folds(const struct folds *folds, const struct calibrate_config *co
 	c.expected = limits.expected * unit;
 	c.low *= unit;
 	c.high = fmax(c.high, limits.expected) * unit;
-	say(&c, config);
+	calibration_say(&c, config);
 	*ret_calibration = c;
 	return 0;
 }

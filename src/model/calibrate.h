@@ -36,7 +36,7 @@ struct calibration {
 	struct policy policy; /* windows, limits, min_calls, reading; not yet armed */
 	double expected, low, high; /* rate expected on new sessions, with its 95 % interval, in the target's unit */
 	double sessions, clusters;  /* what it rests on: sessions, folds of similar ones */
-	double effective;     /* how many independent sessions they are worth */
+	double effective;     /* how many independent sessions they are worth; 0: there was nothing to compare */
 	double needed;        /* sessions needed to promise the target */
 	bool thin;            /* too little training data to promise the target; text says so */
 	char text[256];       /* one sentence for people: the rate, the interval, how it was estimated */
@@ -51,13 +51,20 @@ struct calibration {
 #define MEANS_DEFAULT { MEAN_DEFAULT, 8, 128 }
 #define MIN_CALLS_DEFAULT 16
 
-/* -ENODATA: a rate per day was asked for, but the training traces carry no times. */
+/*
+ * -ENODATA: a rate per day was asked for, but the training traces carry no times. It takes seconds for a large profile, so the
+ * profile remembers it: between profile_begin() and commit the result is kept with it, and found again at once by anyone as
+ * long as nothing else was learned.
+ */
 int calibrate(struct profile *profile, const struct calibrate_config *config, struct calibration *ret_calibration,
 	      struct errmsg *err);
 
 /* The same from a folds; sessions_per_day is needed for a rate per day only. */
 int calibrate_folds(const struct folds *folds, const struct calibrate_config *config, double sessions_per_day,
 		     struct calibration *ret_calibration, struct errmsg *err);
+
+/* Puts the text into words again from the numbers. */
+void calibration_say(struct calibration *calibration, const struct calibrate_config *config);
 
 /* A policy with a threshold in percent that the user chose, the same for all means (none: MEAN_DEFAULT); not yet armed. */
 void policy_set(struct policy *policy, double threshold, const unsigned means[MEAN_WINDOWS], enum score_reading reading);

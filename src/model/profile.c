@@ -16,6 +16,8 @@ static const char *const schema[] = {
 	"CREATE TABLE session (hash INTEGER PRIMARY KEY, n INTEGER NOT NULL, symbols BLOB NOT NULL)",
 	"CREATE TABLE session_run (hash INTEGER NOT NULL, run INTEGER NOT NULL, time INTEGER NOT NULL, "
 	"copies INTEGER NOT NULL, PRIMARY KEY (hash, run)) WITHOUT ROWID",
+	"CREATE TABLE calibration (state INTEGER NOT NULL, config INTEGER NOT NULL, value TEXT NOT NULL, "
+	"PRIMARY KEY (state, config)) WITHOUT ROWID",
 };
 
 /* Who holds a lock on the file, as far as /proc tells: "process 123 (imsafe)", or "another process". */
