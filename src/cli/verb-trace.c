@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "cli/progress.h"
 #include "cli/service.h"
 #include "cli/verbs.h"
 #include "control/stream.h"
@@ -440,7 +441,8 @@ static int trace_file(struct recording *recording, const char *path, struct errm
 	struct trace_config *config = &recording->config;
 	uint64_t start = now_ns();
 	struct pollfd interrupt = { .fd = recording->interrupts, .events = POLLIN };
-	struct event events[1024];
+	struct progress progress;
+	struct event events[4096];
 	ssize_t n = 0;
 	int r = trace_reader_open(path, TRACE_AUTO, &reader, err);
 
@@ -459,13 +461,14 @@ static int trace_file(struct recording *recording, const char *path, struct errm
 		return r;
 	recording->threads = thread_table_new(1);
 	recording->err = err;
-	while (poll(&interrupt, 1, 0) <= 0 && (n = trace_reader_read(reader, events, ARRAY_SIZE(events), err)) > 0) {
+	progress_init(&progress, "converting");
+	while (r >= 0 && poll(&interrupt, 1, 0) <= 0 && (n = trace_reader_read(reader, events, ARRAY_SIZE(events), err)) > 0) {
 		r = on_events(recording, events, (size_t)n);
-		if (r < 0)
-			return r;
+		progress_update(&progress, trace_reader_progress(reader), "%s", path);
 	}
-	if (n < 0)
-		return (int)n;
+	progress_done(&progress);
+	if (n < 0 || r < 0)
+		return n < 0 ? (int)n : r;
 	r = finish(recording, err);
 	if (r >= 0)
 		say_result(recording, (double)(now_ns() - start) / 1e9);
