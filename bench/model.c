@@ -9,6 +9,7 @@
 #include "core/score.h"
 #include "model/freeze.h"
 #include "model/learner.h"
+#include "model/training.h"
 #include "server.h"
 
 enum { CALLS = 4000000, ROUNDS = 5 };
@@ -157,34 +158,90 @@ static void bench_scoring(const struct event *events, unsigned length, unsigned 
 	free(table.grams);
 }
 
+/* A profile file with so many edges in its image, made by learning noise until there are enough. */
+static int make_profile(const char *path, struct event *events, unsigned edges)
+{
+	const struct profile_info info = { .arch = ARCH_X86_64, .length = LENGTH_DEFAULT };
+	struct profile *profile = NULL;
+	unsigned made = 0;
+	int r;
+
+	r = profile_open(path, PROFILE_CREATE, &info, &profile, NULL);
+	for (unsigned seed = 1; made < edges && r >= 0; seed++) {
+		struct training *training = training_new(LENGTH_DEFAULT, profile_sample_limit(profile), NULL, NULL);
+		struct profile_run run = { .source = "noise", .date = seed };
+		struct counts counts;
+		struct image image;
+
+		make_trace(events, 200000, 300, 15, 8, seed);
+		training_add(training, events, 200000);
+		training_end(training);
+		r = profile_begin(profile, NULL);
+		if (r >= 0)
+			r = training_commit(training, profile, &run, NULL);
+		if (r >= 0)
+			r = profile_commit(profile, NULL);
+		training_free(training);
+		if (r >= 0)
+			r = profile_counts(profile, 0, &counts, NULL);
+		if (r >= 0)
+			r = freeze(&counts, ARCH_X86_64, &image, NULL);
+		if (r >= 0) {
+			made = image.header->edges;
+			image_free(&image);
+			counts_done(&counts);
+		}
+	}
+	profile_close(profile);
+	return r;
+}
+
+/* From a file on disk to an image that can be scored against, as a monitor does it when it starts. */
+static void bench_loading(struct event *events)
+{
+	char path[] = "/tmp/imsafe-bench-XXXXXX";
+	double load = 1e9, froze = 1e9;
+	struct counts counts;
+	struct image image;
+
+	if (!mkdtemp(path) || rmdir(path) < 0 || make_profile(path, events, 200000) < 0) {
+		fprintf(stderr, "bench: no profile\n");
+		return;
+	}
+	for (int i = 0; i < 2 * ROUNDS; i++) {
+		struct profile *profile = NULL;
+		double start = now(), loaded;
+
+		if (profile_open(path, PROFILE_READ, NULL, &profile, NULL) < 0 || profile_counts(profile, 0, &counts, NULL) < 0)
+			return;
+		loaded = now();
+		freeze(&counts, ARCH_X86_64, &image, NULL);
+		load = MIN(load, loaded - start);
+		froze = MIN(froze, now() - loaded);
+		profile_close(profile);
+		if (i < 2 * ROUNDS - 1) {
+			counts_done(&counts);
+			image_free(&image);
+		}
+	}
+	printf("from file to image     %8.1f ms  (load %.1f, freeze %.1f) for %u edges, %u states of %zu grams; %u cells, %.0f %% used\n",
+	       (load + froze) * 1e3, load * 1e3, froze * 1e3, image.header->edges, image.header->states, counts.n_grams,
+	       image.header->cells, 100.0 * (image.header->edges + image.header->states) / image.header->cells);
+	counts_done(&counts);
+	image_free(&image);
+	unlink(path);
+}
+
 int main(void)
 {
 	struct event *events = malloc(CALLS * sizeof(*events));
-	struct counts counts;
-	struct image image;
-	double best = 1e9;
 
 	make_trace(events, CALLS, 20, 0, 8, 1);
 	bench_learning(events, 6);
 	bench_learning(events, 10);
 	for (unsigned windows = 1; windows <= MEAN_WINDOWS; windows += 2)
 		bench_scoring(events, 6, windows);
-
-	make_trace(events, CALLS, 300, 3, 8, 2);
-	learn(events, CALLS, 6, &counts);
-	for (int i = 0; i < ROUNDS; i++) {
-		double start = now();
-
-		freeze(&counts, ARCH_X86_64, &image, NULL);
-		best = MIN(best, now() - start);
-		if (i < ROUNDS - 1)
-			image_free(&image);
-	}
-	printf("freezing               %8.1f ms  for %u edges, %u states, %zu grams; %u cells, %.0f %% of them used\n", best * 1e3,
-	       image.header->edges, image.header->states, counts.n_grams, image.header->cells,
-	       100.0 * (image.header->edges + image.header->states) / image.header->cells);
-	image_free(&image);
-	counts_done(&counts);
+	bench_loading(events);
 	free(events);
 	return 0;
 }

@@ -247,7 +247,7 @@ static uint64_t fitting_bases(const struct freezer *f, const struct state *state
 }
 
 #define WINDOW_WORDS (ALPHABET / 64 + 2) /* that a state's cells can reach into, from the word of its base */
-#define PATIENCE     64                  /* words looked at in vain before those of a class are given up */
+#define PATIENCE     16                  /* words looked at in vain before those of a class are given up */
 
 /* Places a state at the first base that fits, from *from on. */
 static int place(struct freezer *f, struct state *state, size_t *from)
