@@ -8,15 +8,15 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "alarm/monitor.h"
 #include "model/calibrate.h"
 #include "model/freeze.h"
 #include "model/learner.h"
 #include "trace/trace.h"
+#include "server.h"
 
-enum { CALLS = 6000000, ROUNDS = 7, BATCH = 1024, THREADS = 8, PATHS = 40 };
+enum { CALLS = 6000000, ROUNDS = 7, BATCH = 1024, THREADS = 8, PATHS = 40, NOISE = 1 };
 
 static struct event *events;
 static size_t n_events, n_calls;
@@ -25,60 +25,28 @@ static struct image image;
 static struct policy policy;
 static char folder[] = "/dev/shm/imsafe-bench-XXXXXX", text_path[64], compact_path[64];
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static uint32_t next_random(uint64_t *seed)
-{
-	*seed = *seed * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (uint32_t)(*seed >> 33);
-}
-
 static void stop(const struct errmsg *err)
 {
 	errmsg_print(err, stderr, "bench-trace");
 	exit(2);
 }
 
-/*
- * A server: threads in turn serve requests, each one of some paths of 8 to 40 calls with a variation now and then; a call
- * comes from its wrapper in the C library. Delays are those of calls on an idle machine (a few microseconds, heavy tail).
- */
+/* Each call comes from its wrapper in the C library, a few microseconds after the one before, now and then much later. */
 static void make_events(void)
 {
-	unsigned path[THREADS] = { 0 }, at[THREADS] = { 0 };
 	uint64_t seed = 11, time = 5000000000;
-	uint32_t turn = 0;
 
 	n_events = CALLS;
 	events = calloc(n_events, sizeof(*events));
 	if (!events)
 		exit(2);
 	modules_add(&modules, "/usr/lib/x86_64-linux-gnu/libc.so.6", "58254ca972028402bc40624f81388d85ddfc70d3", 1, 1);
+	make_trace(events, n_events, PATHS, NOISE, THREADS, seed);
 	for (size_t i = 0; i < n_events; i++) {
-		uint64_t fixed;
-
-		if (next_random(&seed) % 16 == 0)
-			turn = next_random(&seed) % THREADS;
-		fixed = path[turn] * 7919ULL + 17;
-		if (at[turn]++ >= 8 + next_random(&fixed) % 33) {
-			at[turn] = 0;
-			path[turn] = next_random(&seed) % PATHS;
-		}
-		fixed = path[turn] * 104729ULL + at[turn] * 31 + 5;
-		if (next_random(&seed) % 2000 == 0)
-			fixed = next_random(&seed) % 64;
-		next_random(&fixed);
-		events[i] = (struct event){ .tid = 21000 + turn, .kind = EVENT_CALL, .origin = ORIGIN_FILE };
-		events[i].call = (uint16_t)(next_random(&fixed) % 60);
+		events[i].origin = ORIGIN_FILE;
 		events[i].site = SITE(1, 0xd0000 + events[i].call * 0x1f3);
-		/* 1 to 8 us mostly; twice as long half as often. */
-		time += (1000 + next_random(&seed) % 3000) << (__builtin_ctz(next_random(&seed) | 1 << 12));
+		/* 1 to 4 us, twice as long half as often, and so on. */
+		time += (uint64_t)(1000 + next_random(&seed) % 3000) << __builtin_ctz(next_random(&seed) | 1 << 12);
 		events[i].time = time;
 	}
 }
@@ -114,7 +82,7 @@ static double write_trace(const char *path, enum trace_format format)
 	_cleanup_(trace_writer_closep) struct trace_writer *writer = NULL;
 	struct trace_info info = { .arch = ARCH_X86_64, .application = "/usr/sbin/server", .sensor = "bench" };
 	struct errmsg err;
-	double start = now();
+	double start = processor_time();
 
 	if (trace_writer_open(path, format, &info, &modules, &writer, &err) < 0)
 		stop(&err);
@@ -123,7 +91,7 @@ static double write_trace(const char *path, enum trace_format format)
 			stop(&err);
 	if (trace_writer_finish(writer, &err) < 0)
 		stop(&err);
-	return now() - start;
+	return processor_time() - start;
 }
 
 /* Reads a trace; with a monitor, into it. */
@@ -132,7 +100,7 @@ static double read_trace(const char *path, struct monitor *monitor)
 	_cleanup_(trace_reader_closep) struct trace_reader *reader = NULL;
 	static struct event batch[BATCH];
 	struct errmsg err;
-	double start = now();
+	double start = processor_time();
 	size_t total = 0;
 	ssize_t n;
 
@@ -145,20 +113,20 @@ static double read_trace(const char *path, struct monitor *monitor)
 	}
 	if (n < 0 || total != n_events)
 		stop(&err);
-	return now() - start;
+	return processor_time() - start;
 }
 
 static double read_bytes(const char *path)
 {
 	static char buffer[256 << 10];
-	double start = now();
+	double start = processor_time();
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	while (fd >= 0 && read(fd, buffer, sizeof(buffer)) > 0)
 		;
 	if (fd >= 0)
 		close(fd);
-	return now() - start;
+	return processor_time() - start;
 }
 
 static struct monitor *new_monitor(void)
@@ -195,18 +163,18 @@ static double measure(enum measure what)
 		return read_trace(compact_path, monitor);
 	case SCORE:
 		memset(scores, 0, sizeof(scores));
-		start = now();
+		start = processor_time();
 		for (size_t i = 0; i < n_events; i++)
 			flags |= score_step(&scores[events[i].tid % 64], &image, &policy, &events[i]).flags;
 		if (flags == 0xffff)
 			puts("");
-		return now() - start;
+		return processor_time() - start;
 	default:
-		start = now();
+		start = processor_time();
 		for (size_t i = 0; i < n_events; i += BATCH)
 			if (monitor_add(monitor, events + i, MIN(BATCH, n_events - i)) < 0)
 				exit(2);
-		return now() - start;
+		return processor_time() - start;
 	}
 }
 

@@ -42,6 +42,16 @@ static inline uint32_t digits_value(uint64_t word, unsigned n)
 	return (uint32_t)((word * (1 + (10000ULL << 32))) >> 32);
 }
 
+/* The same for n from 1 to 4, with less to do. */
+static inline uint32_t digits_value4(uint64_t word, unsigned n)
+{
+	uint32_t four = (uint32_t)(word << (32 - 8 * n));
+
+	four &= 0x0f0f0f0fU;
+	four = (four * (1 + (10 << 8))) >> 8 & 0x00ff00ffU;
+	return (four * (1 + (100 << 16))) >> 16;
+}
+
 static inline bool is_digit(char c)
 {
 	return (unsigned char)(c - '0') < 10;

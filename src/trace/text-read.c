@@ -253,6 +253,8 @@ static const char *fast_lines(const struct text *text, const char *at, const cha
 {
 	struct event *event = *events;
 	unsigned sequence_digits = 1, tid_digits = 1;
+	uint64_t time = text->time;
+	uint8_t origin = text->origin;
 
 	while (event < last && at < limit) {
 		const char *p = at;
@@ -295,8 +297,7 @@ static const char *fast_lines(const struct text *text, const char *at, const cha
 			break;
 		at = p + n + 1;
 		*event++ = (struct event){
-			.time = text->time, .tid = tid, .call = (__u16)digits_value(word, n), .kind = EVENT_CALL,
-			.origin = text->origin,
+			.time = time, .tid = tid, .call = (__u16)digits_value4(word, n), .kind = EVENT_CALL, .origin = origin,
 		};
 	}
 out:
