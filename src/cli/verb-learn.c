@@ -146,6 +146,7 @@ static int read_trace(struct learning *l, struct trace_reader *reader, struct tr
 	ssize_t n;
 	int r;
 
+	training_set_modules(training, trace_reader_modules(reader));
 	while ((n = trace_reader_read(reader, l->events, BATCH, err)) > 0) {
 		double share = trace_reader_progress(reader);
 

@@ -51,6 +51,10 @@ bool column_text(sqlite3_stmt *statement, int column, const char **ret_text);
 
 /* The number of kept sessions and their symbols, into the profile. */
 int profile_count_sample(struct profile *profile, struct errmsg *err);
+/* The tables of call sites, made when the first are learned. */
+#define PROFILE_SITE_TABLES 2
+extern const char *const profile_site_schema[PROFILE_SITE_TABLES];
+int profile_drop_sites(struct profile *profile, int64_t run, struct errmsg *err);
 int profile_drop_sessions(struct profile *profile, int64_t run, struct errmsg *err);
 
 #endif

@@ -80,7 +80,8 @@ int profile_remove_run(struct profile *p, int64_t run, struct errmsg *err)
 		return r;
 	if (!sqlite3_changes(p->db))
 		return errmsg_set(err, -ENOENT, p->path, 0, "there is no learning run %lld in this profile", (long long)run);
-	return profile_drop_sessions(p, run, err);
+	r = profile_drop_sites(p, run, err);
+	return r < 0 ? r : profile_drop_sessions(p, run, err);
 }
 
 int profile_each_run(struct profile *p, profile_run_fn *fn, void *data, struct errmsg *err)
@@ -292,6 +293,19 @@ static int merge_session(void *data, const struct session *session, uint64_t cop
 	return profile_add_session(m->to, m->run, session, copies, m->err);
 }
 
+static int merge_sites(struct merging *m, int64_t run)
+{
+	struct sites sites;
+	int r;
+
+	sites_init(&sites);
+	r = profile_run_sites(m->from, run, &sites, m->err);
+	if (r >= 0)
+		r = profile_add_sites(m->to, m->run, &sites, m->err);
+	sites_done(&sites);
+	return r;
+}
+
 static int merge_run(void *data, const struct profile_run *run)
 {
 	struct merging *m = data;
@@ -314,6 +328,9 @@ static int merge_run(void *data, const struct profile_run *run)
 		return r;
 	m->run = copy.id;
 	m->added++;
+	r = merge_sites(m, run->id);
+	if (r < 0)
+		return r;
 	return profile_each_copy(m->from, run->id, merge_session, m, m->err);
 }
 

@@ -56,10 +56,12 @@ static int count_symbols(void *data, const struct session *session, uint64_t cop
 int profile_verify(struct profile *p, struct errmsg *err)
 {
 	_cleanup_(counts_done) struct counts counts = { 0 };
+	_cleanup_(sites_done) struct sites sites = { .n = 0 };
 	struct image image = { 0 }, checked;
 	int64_t symbols = 0;
 	int r;
 
+	sites_init(&sites);
 	r = verify_pages(p, err);
 	if (r >= 0)
 		r = profile_count_sample(p, err);
@@ -69,6 +71,8 @@ int profile_verify(struct profile *p, struct errmsg *err)
 		r = profile_each_session(p, count_symbols, &symbols, err);
 	if (r >= 0 && symbols != p->sample_symbols)
 		r = profile_damaged(p, err, "the lengths of its sessions are wrong");
+	if (r >= 0)
+		r = profile_sites(p, 0, &sites, err);
 	if (r >= 0)
 		r = profile_counts(p, 0, &counts, err);
 	if (r >= 0)

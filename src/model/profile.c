@@ -20,6 +20,12 @@ static const char *const schema[] = {
 	"PRIMARY KEY (state, config)) WITHOUT ROWID",
 };
 
+const char *const profile_site_schema[PROFILE_SITE_TABLES] = {
+	"CREATE TABLE module (id INTEGER PRIMARY KEY, path TEXT NOT NULL, build_id TEXT NOT NULL, UNIQUE (path, build_id))",
+	"CREATE TABLE site (run INTEGER NOT NULL, module INTEGER NOT NULL, call INTEGER NOT NULL, offset INTEGER NOT NULL, "
+	"count INTEGER NOT NULL, PRIMARY KEY (run, module, call, offset)) WITHOUT ROWID",
+};
+
 /* Who holds a lock on the file, as far as /proc tells: "process 123 (imsafe)", or "another process". */
 static void describe_writer(const char *path, char *text, size_t size)
 {
@@ -183,6 +189,9 @@ static int check_schema(struct profile *p, struct errmsg *err)
 				sql = NULL;
 				break;
 			}
+		for (unsigned i = 0; i < PROFILE_SITE_TABLES && sql; i++)
+			if (!strcmp(sql, profile_site_schema[i]))
+				sql = NULL;
 		if (sql)
 			return profile_damaged(p, err, "it holds what no profile holds");
 	}

@@ -14,6 +14,7 @@
 #include "base/errmsg.h"
 #include "model/counts.h"
 #include "model/learner.h"
+#include "model/sites.h"
 #include "trace/arch.h"
 
 struct profile;
@@ -74,6 +75,14 @@ int profile_each_run(struct profile *profile, profile_run_fn *fn, void *data, st
 /* The sum over all runs dated since (0: all), or of one run; counts_done() frees it. */
 int profile_counts(struct profile *profile, int64_t since, struct counts *ret_counts, struct errmsg *err);
 int profile_run_counts(struct profile *profile, int64_t run, struct counts *ret_counts, struct errmsg *err);
+
+/*
+ * Call sites of a run, added between begin and commit; of all runs dated since, or of one run: added to sites, which the
+ * caller has initialised. A profile learned from traces without sites has none.
+ */
+int profile_add_sites(struct profile *profile, int64_t run, const struct sites *sites, struct errmsg *err);
+int profile_sites(struct profile *profile, int64_t since, struct sites *sites, struct errmsg *err);
+int profile_run_sites(struct profile *profile, int64_t run, struct sites *sites, struct errmsg *err);
 
 /*
  * Sessions are kept as a sample for calibration: the distinct ones with the smallest content hashes, as many as fit. So

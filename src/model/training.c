@@ -9,6 +9,8 @@ struct training {
 	struct learner *learner;
 	struct counts counts;
 	struct sample sample;
+	struct sites sites;
+	const struct modules *modules; /* what call sites refer to; NULL: sites are not learned */
 	uint64_t hash, left_out;
 	learner_session_fn *fn;
 	void *data;
@@ -30,6 +32,7 @@ struct training *training_new(unsigned length, uint64_t sample_limit, learner_se
 
 	if (!t)
 		return NULL;
+	sites_init(&t->sites);
 	t->fn = fn;
 	t->data = data;
 	t->sample.limit = MIN(sample_limit, (uint64_t)INT64_MAX);
@@ -44,6 +47,7 @@ struct training *training_free(struct training *t)
 	learner_free(t->learner);
 	counts_done(&t->counts);
 	sample_done(&t->sample);
+	sites_done(&t->sites);
 	free(t);
 	return NULL;
 }
@@ -56,6 +60,11 @@ static uint64_t hash_event(uint64_t hash, const struct event *event)
 	return hash ^ hash >> 32;
 }
 
+void training_set_modules(struct training *t, const struct modules *modules)
+{
+	t->modules = modules;
+}
+
 int training_add(struct training *t, const struct event *events, size_t n)
 {
 	uint64_t hash = t->hash;
@@ -63,6 +72,8 @@ int training_add(struct training *t, const struct event *events, size_t n)
 	for (size_t i = 0; i < n; i++)
 		hash = hash_event(hash, &events[i]);
 	t->hash = hash;
+	if (t->modules && sites_add(&t->sites, events, n, t->modules) < 0)
+		return -ENOMEM;
 	return learner_add(t->learner, events, n);
 }
 
@@ -103,6 +114,9 @@ int training_commit(struct training *t, struct profile *profile, struct profile_
 
 	run->source_hash = training_hash(t, run->source);
 	r = profile_add_run(profile, run, &t->counts, err);
+	/* Which sites only the sessions left out had is not known: better none of this source than theirs. */
+	if (r >= 0 && !t->left_out)
+		r = profile_add_sites(profile, run->id, &t->sites, err);
 	if (r >= 0)
 		r = profile_lower_sample_limit(profile, t->sample.limit, err);
 	for (size_t i = 0; r >= 0 && i < t->sample.n; i++)

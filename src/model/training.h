@@ -19,6 +19,9 @@ struct training *training_new(unsigned length, uint64_t sample_limit, learner_se
 struct training *training_free(struct training *training);
 DEFINE_CLEANUP(struct training *, training_free)
 
+/* Call sites are learned, too. modules is borrowed to the end of training_add(), and may grow. */
+void training_set_modules(struct training *training, const struct modules *modules);
+
 int training_add(struct training *training, const struct event *events, size_t n); /* -ENOMEM, or what fn returned */
 
 /* The source is over; after this training_counts() and training_hash() are final. */
