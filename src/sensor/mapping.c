@@ -35,14 +35,11 @@ static int open_maps(pid_t pid)
 static int find_by_query(int fd, uint64_t address, struct mapping *ret_mapping)
 {
 	struct mapping *mapping = ret_mapping;
-	unsigned char build_id[20];
 	struct query query = {
 		.size = sizeof(query),
 		.address = address,
 		.name = (uintptr_t)mapping->name,
 		.name_size = sizeof(mapping->name),
-		.build_id = (uintptr_t)build_id,
-		.build_id_size = sizeof(build_id),
 	};
 
 	mapping->name[0] = '\0';
@@ -58,10 +55,29 @@ static int find_by_query(int fd, uint64_t address, struct mapping *ret_mapping)
 	mapping->executable = query.vma_flags & QUERY_EXECUTABLE;
 	if (!query.name_size)
 		mapping->name[0] = '\0';
-	mapping->build_id[0] = '\0';
-	for (unsigned i = 0; i < MIN(query.build_id_size, sizeof(build_id)); i++)
-		snprintf(mapping->build_id + 2 * i, 3, "%02x", build_id[i]);
 	return 0;
+}
+
+static int query_build_id(pid_t pid, uint64_t address, char ret_hex[41])
+{
+	unsigned char build_id[20];
+	struct query query = {
+		.size = sizeof(query),
+		.address = address,
+		.build_id = (uintptr_t)build_id,
+		.build_id_size = sizeof(build_id),
+	};
+	int fd = open_maps(pid), r;
+
+	if (fd < 0)
+		return fd;
+	r = ioctl(fd, QUERY, &query) < 0 ? -errno : 0;
+	close(fd);
+	if (r < 0)
+		return r;
+	for (unsigned i = 0; i < MIN(query.build_id_size, sizeof(build_id)); i++)
+		snprintf(ret_hex + 2 * i, 3, "%02x", build_id[i]);
+	return query.build_id_size ? 0 : -ENODATA;
 }
 
 /* The kernel writes a newline in a name as \012. */
@@ -145,8 +161,8 @@ void mapping_build_id(const struct mapping *mapping, pid_t pid, char ret_hex[41]
 {
 	char path[sizeof(mapping->name) + 64];
 
-	snprintf(ret_hex, 41, "%s", mapping->build_id);
-	if (*ret_hex)
+	*ret_hex = '\0';
+	if (query_build_id(pid, mapping->start, ret_hex) >= 0)
 		return;
 	/* The mapped file itself, whatever its name means by now; that takes privileges. Else the name as the process sees it. */
 	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", pid, (unsigned long long)mapping->start,

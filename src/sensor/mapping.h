@@ -13,7 +13,6 @@ struct mapping {
 	uint64_t inode;
 	uint32_t device_major, device_minor;
 	bool writable, executable;
-	char build_id[41]; /* hex, if the kernel told it */
 	char name[PATH_MAX + 16]; /* "/lib/x.so", "[heap]", "" */
 };
 
