@@ -105,7 +105,7 @@ static int fit_image(struct fit *fit, unsigned length, const struct session *con
 		r = learner_counts(learner, &counts);
 	if (r < 0)
 		return errmsg_errno(err, r, NULL, "cannot learn");
-	r = freeze_as(&counts, ARCH_UNKNOWN, fit->model == MODEL_WITTEN_BELL ? FREEZE_SURPRISE : FREEZE_STANDARD, &fit->image, err);
+	r = freeze_as(&counts, ARCH_UNKNOWN, fit->model == MODEL_WITTEN_BELL ? FREEZE_SURPRISE : FREEZE_WEIGHED, &fit->image, err);
 	if (r < 0)
 		return r;
 	fit->policy.reading = fit->model == MODEL_SEQUENCES ? READING_SEQUENCES : READING_PREDICTOR;

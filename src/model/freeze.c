@@ -23,8 +23,8 @@ struct arc {
 
 struct state {
 	uint64_t count;
-	double expected; /* mean cost of the next call, in bits, and its variance */
-	double variance;
+	double mean, variance; /* of the next call's surprise, in bits */
+	double weight;         /* of a surprise here */
 	uint32_t parent;
 	uint32_t base;
 	uint32_t first_arc;
@@ -314,14 +314,16 @@ static double escape(const struct state *state)
 	return state->n_arcs ? t / (n + t) : 1;
 }
 
-/* What the next call costs in each state on average, and how much that varies. Parents come first here too. */
-static void expect(struct freezer *f)
+/* What each state's surprises weigh, from how much they vary as the profile itself expects. Parents come first here too. */
+static void weigh(struct freezer *f)
 {
+	double root = 1;
+
 	for (uint32_t id = 0; id < f->n_states; id++) {
 		struct state *state = &f->states[id];
 		const struct state *parent = &f->states[state->parent];
 		double e = escape(state), n = (double)state->count + state->n_arcs;
-		double unseen = (id ? parent->expected : ALPHABET_BITS) - log2(e);
+		double unseen = (id ? parent->mean : ALPHABET_BITS) - log2(e);
 		double mean = e * unseen, square = e * (unseen * unseen + (id ? parent->variance : 0));
 
 		for (unsigned i = 0; i < state->n_arcs; i++) {
@@ -331,29 +333,26 @@ static void expect(struct freezer *f)
 			mean += share * bits;
 			square += share * bits * bits;
 		}
-		state->expected = mean;
+		state->mean = mean;
 		state->variance = fmax(0, square - mean * mean);
+		if (!id)
+			root = sqrt(1 + state->variance);
+		state->weight = f->kind == FREEZE_WEIGHED ? root / sqrt(1 + state->variance) : 1;
 	}
 }
 
-/* The cost in the state of something that takes so many bits, where so many were expected. */
-static uint16_t cost_of(const struct freezer *f, const struct state *state, double bits, double expected)
+/* The cost in the state of something that takes so many bits. */
+static uint16_t cost_of(const struct state *state, double bits)
 {
-	double cost = bits * COST_BIT;
+	double cost = bits * state->weight * COST_BIT;
 
-	if (f->kind == FREEZE_STANDARD)
-		cost = (bits - expected) / sqrt(1 + state->variance) * COST_BIT;
 	return cost >= COST_LIMIT ? COST_LIMIT : cost <= 0 ? 0 : (uint16_t)lround(cost);
 }
 
-/* Of backing off; from the root, of a call that was never seen at all. What the shorter context costs on average comes on top. */
-static uint16_t backoff_cost(const struct freezer *f, const struct state *state)
+/* Of backing off; from the root, of a call that was never seen at all. */
+static uint16_t backoff_cost(const struct state *state)
 {
-	double bits = -log2(escape(state));
-
-	if (!state->depth)
-		return cost_of(f, state, bits + ALPHABET_BITS, state->expected);
-	return cost_of(f, state, bits, state->expected - f->states[state->parent].expected);
+	return cost_of(state, -log2(escape(state)) + (state->depth ? 0 : ALPHABET_BITS));
 }
 
 static uint32_t saturated(uint64_t count)
@@ -379,7 +378,7 @@ static void fill(const struct freezer *f, struct cell *cells)
 		cells[state->base] = (struct cell){
 			.owner = state->base,
 			.next = f->states[state->parent].base,
-			.cost = backoff_cost(f, state),
+			.cost = backoff_cost(state),
 			.flags = state->depth,
 			.count = saturated(state->count),
 		};
@@ -389,7 +388,7 @@ static void fill(const struct freezer *f, struct cell *cells)
 			cells[state->base + 1 + arc->symbol] = (struct cell){
 				.owner = state->base,
 				.next = f->states[arc->next].base,
-				.cost = cost_of(f, state, -log2(arc->p), state->expected),
+				.cost = cost_of(state, -log2(arc->p)),
 				.flags = sequence ? CELL_SEQUENCE : 0,
 				.count = saturated(arc->count),
 			};
@@ -456,7 +455,7 @@ static int freeze_counts(struct freezer *f, const struct counts *counts, enum sy
 	if (r < 0)
 		return r;
 	resolve(f);
-	expect(f);
+	weigh(f);
 	r = place_all(f);
 	return r < 0 ? r : make_image(f, counts, arch, ret_image);
 }
@@ -478,7 +477,7 @@ int freeze_as(const struct counts *counts, enum syscall_arch arch, enum freeze_c
 
 int freeze(const struct counts *counts, enum syscall_arch arch, struct image *ret_image, struct errmsg *err)
 {
-	return freeze_as(counts, arch, FREEZE_STANDARD, ret_image, err);
+	return freeze_as(counts, arch, FREEZE_WEIGHED, ret_image, err);
 }
 
 void image_free(struct image *image)

@@ -6,10 +6,12 @@
  * for byte.
  *
  * A call's surprise is -log2 p bits, that of backing off -log2(T / (N + T)). Some contexts are surprising by nature: what
- * a poll loop finds to do comes in any order. So a cost is not the surprise itself but how far it goes beyond what the
- * context's own calls bring: with H and V the mean and the variance of the surprise in context c,
- *   cost = max(0, (-log2 p - H) / sqrt(1 + V)),  back-off cost = max(0, (-log2(T / (N + T)) + H_{n-1} - H) / sqrt(1 + V))
- * in COST_BIT, rounded once; at the root a call never seen takes ALPHABET_BITS more. bench/detection.md has the evidence.
+ * a poll loop finds to do comes in any order. So a surprise weighs more where surprises are rare and less where they are
+ * common. With V the variance of the surprise that the profile expects of the next call in context c, and V_0 the root's:
+ *   cost = -log2 p * sqrt((1 + V_0) / (1 + V)),  back-off cost = -log2(T / (N + T)) * sqrt((1 + V_0) / (1 + V))
+ * in COST_BIT, rounded once; at the root, where the weight is 1, a call never seen takes ALPHABET_BITS more. The expectation
+ * is Witten-Bell's own: a seen call brings its surprise with probability count / (N + T), any other one
+ * brings -log2(T / (N + T)) and what the shorter context is expected to. Evidence: bench/detection.md.
  */
 #ifndef IMSAFE_MODEL_FREEZE_H
 #define IMSAFE_MODEL_FREEZE_H
@@ -23,14 +25,14 @@
 #include "trace/arch.h"
 
 enum freeze_cost {
-	FREEZE_STANDARD, /* as above */
+	FREEZE_WEIGHED,  /* as above */
 	FREEZE_SURPRISE, /* the plain surprise, to compare with */
 };
 
 /* An image in one allocation, header first; image_free() frees it. */
 int freeze_as(const struct counts *counts, enum syscall_arch arch, enum freeze_cost cost, struct image *ret_image,
 	      struct errmsg *err);
-/* With FREEZE_STANDARD. */
+/* With FREEZE_WEIGHED. */
 int freeze(const struct counts *counts, enum syscall_arch arch, struct image *ret_image, struct errmsg *err);
 void image_free(struct image *image);
 

@@ -123,16 +123,16 @@ static inline double naive_cost(const struct naive *naive, const struct naive_ca
 	return -log2(p) * COST_BIT;
 }
 
-/* The same beyond what the context brings by itself, in units of how much that varies: every order's costs from the order before. */
-static inline double naive_standard_cost(const struct naive *naive, const struct naive_call *call)
+/* The same with every order's surprises weighed by how much they are expected to vary there. */
+static inline double naive_weighed_cost(const struct naive *naive, const struct naive_call *call)
 {
-	double p[ALPHABET], expected = ALPHABET_BITS, variance = 0, cost = 0;
+	double p[ALPHABET], mean = ALPHABET_BITS, variance = 0, root = 0, cost = 0;
 
 	for (int s = 0; s < ALPHABET; s++)
 		p[s] = 1.0 / ALPHABET;
 	for (unsigned order = 0; order <= call->n; order++) {
 		size_t count[ALPHABET] = { 0 }, total = 0, distinct = 0;
-		double escape, shorter = expected, mean, square, deviation;
+		double escape, unseen, sum, square, weight;
 
 		for (size_t i = 0; i < naive->n; i++)
 			if (naive_ends_with(&naive->calls[i], call->history + call->n - order, order)) {
@@ -142,22 +142,25 @@ static inline double naive_standard_cost(const struct naive *naive, const struct
 		if (!total)
 			break;
 		escape = (double)distinct / (double)(total + distinct);
-		mean = escape * (expected - log2(escape));
-		square = escape * (pow(expected - log2(escape), 2) + variance);
+		unseen = mean - log2(escape);
+		sum = escape * unseen;
+		square = escape * (unseen * unseen + variance);
 		for (int s = 0; s < ALPHABET; s++) {
 			double share = (double)count[s] / (double)(total + distinct);
 
 			p[s] = share + escape * p[s];
-			mean -= share * log2(p[s]);
+			sum -= share * log2(p[s]);
 			square += share * pow(log2(p[s]), 2);
 		}
-		expected = mean;
+		mean = sum;
 		variance = fmax(0, square - mean * mean);
-		deviation = sqrt(1 + variance);
+		if (!order)
+			root = 1 + variance;
+		weight = sqrt(root / (1 + variance));
 		if (count[call->call])
-			cost = fmax(0, (-log2(p[call->call]) - expected) / deviation);
+			cost = -log2(p[call->call]) * weight;
 		else
-			cost += fmax(0, (-log2(escape) + shorter - expected) / deviation);
+			cost += (-log2(escape) + (order ? 0 : ALPHABET_BITS)) * weight;
 	}
 	return cost * COST_BIT;
 }

@@ -38,7 +38,7 @@ static int make_image_as(unsigned length, const struct event *events, size_t n, 
 
 static int make_image(unsigned length, const struct event *events, size_t n, struct image *ret_image)
 {
-	return make_image_as(length, events, n, FREEZE_STANDARD, ret_image);
+	return make_image_as(length, events, n, FREEZE_WEIGHED, ret_image);
 }
 
 /* Costs may differ by one for each rounding: the back-off costs and the edge's. */
@@ -78,8 +78,8 @@ static void compare(unsigned length, unsigned alphabet, enum freeze_cost kind, u
 			continue;
 		calls++;
 		cost = naive_cost(naive, &call, &backoff);
-		if (kind == FREEZE_STANDARD)
-			cost = naive_standard_cost(naive, &call);
+		if (kind == FREEZE_WEIGHED)
+			cost = naive_weighed_cost(naive, &call);
 		matches = naive_matches(naive, &call);
 		wrong_cost += fabs(v.cost - fmin(cost, COST_LIMIT)) > 0.5 * (backoff + 1) + 1e-6;
 		wrong_match += !!(v.flags & VERDICT_MATCHED) != (matches == 1);
@@ -87,7 +87,7 @@ static void compare(unsigned length, unsigned alphabet, enum freeze_cost kind, u
 		wrong_backoff += v.flags & VERDICT_KNOWN && v.backoff != backoff;
 	}
 	ok(calls > TEST / 2 && !wrong_cost, "length %u, %u calls: costs are %s (%u of %u differ)", length, alphabet,
-	   kind == FREEZE_STANDARD ? "standardised" : "Witten-Bell's", wrong_cost, calls);
+	   kind == FREEZE_WEIGHED ? "weighed" : "Witten-Bell's", wrong_cost, calls);
 	ok(!wrong_match, "length %u: matches are stide's", length);
 	ok(!wrong_backoff, "length %u: contexts are shortened as far as needed", length);
 out:
@@ -227,12 +227,12 @@ static void check_origins(void)
 int main(void)
 {
 	for (unsigned length = LENGTH_MIN; length <= LENGTH_MAX; length += length < 8 ? 1 : 4)
-		compare(length, 12, length % 2 ? FREEZE_SURPRISE : FREEZE_STANDARD, length);
+		compare(length, 12, length % 2 ? FREEZE_SURPRISE : FREEZE_WEIGHED, length);
 	compare(6, 12, FREEZE_SURPRISE, 99);
-	compare(6, 3, FREEZE_STANDARD, 100);
-	compare(6, 400, FREEZE_STANDARD, 101);
-	compare(5, 510, FREEZE_STANDARD, 102);
-	compare(LENGTH_MAX, 2, FREEZE_STANDARD, 103);
+	compare(6, 3, FREEZE_WEIGHED, 100);
+	compare(6, 400, FREEZE_WEIGHED, 101);
+	compare(5, 510, FREEZE_WEIGHED, 102);
+	compare(LENGTH_MAX, 2, FREEZE_WEIGHED, 103);
 	check_images();
 	check_expected();
 	check_origins();
