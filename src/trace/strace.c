@@ -388,24 +388,72 @@ static ssize_t strace_read(struct trace_reader *reader, struct event *events, si
 	return lines_read(reader, read_line, events, n, err);
 }
 
-/* How many names each architecture's table lacks, among the first lines. */
+/* What the first lines say of the whole. */
 struct census {
-	unsigned missing[ARCHES];
+	unsigned missing[ARCHES]; /* how many names each architecture's table lacks */
 	uint64_t start;
+	char *application;
+	bool started;             /* a call has succeeded */
+	bool unprefixed;          /* the first lines have no id in front */
+	uint64_t first;           /* the first id that no message announced: whose lines those are */
+	uint64_t attached[64];
+	unsigned n_attached;
 };
 
-static void count_names(void *data, const char *line, const char *end)
+static void note_attached(struct census *census, const char *at, const char *end)
+{
+	const char *process = memmem(at, (size_t)(end - at), "Process ", 8);
+	uint64_t tid;
+
+	if (process && (process += 8) && digits_parse(&process, UINT32_MAX, &tid) && census->n_attached < ARRAY_SIZE(census->attached))
+		census->attached[census->n_attached++] = tid;
+}
+
+static void note_id(struct census *census, const struct stripped *s)
+{
+	census->unprefixed |= !s->has_tid;
+	if (!s->has_tid || !census->unprefixed || census->first != UINT64_MAX)
+		return;
+	for (unsigned i = 0; i < census->n_attached; i++)
+		if (census->attached[i] == s->tid)
+			return;
+	census->first = s->tid;
+}
+
+/* execve("PATH", ... as the first call that succeeds: the traced command. If nothing in the path had to be written otherwise. */
+static void note_application(struct census *census, const struct stripped *s, const char *name)
+{
+	static const char begin[] = "execve(\"/";
+	const char *path = s->at + sizeof(begin) - 2, *quote;
+
+	if (census->started || (is_exec(name) && strace_result(s) != 0))
+		return;
+	census->started = true;
+	quote = starts_with(s->at, s->end, begin) ? memchr(path, '"', (size_t)(s->end - path)) : NULL;
+	if (quote && !memchr(path, '\\', (size_t)(quote - path)))
+		census->application = strndup(path, (size_t)(quote - path));
+}
+
+static void look_at_line(void *data, const char *line, const char *end)
 {
 	struct census *census = data;
 	struct stripped s;
+	const char *message;
 	char name[64];
+	enum payload payload;
 
 	if (!strace_strip(line, end, &s))
 		return;
 	if (s.clock == TIME_ABSOLUTE && !census->start)
 		census->start = s.time;
-	if (strace_classify(&s, name, sizeof(name)) != PAYLOAD_CALL)
+	payload = strace_classify(&s, name, sizeof(name));
+	message = strace_message_inside(s.at, end);
+	if (message || payload == PAYLOAD_ATTACHED)
+		note_attached(census, message ? message : s.at, end);
+	if (payload != PAYLOAD_CALL)
 		return;
+	note_id(census, &s);
+	note_application(census, &s, name);
 	for (int arch = ARCH_X86_64; arch < ARCHES; arch++)
 		census->missing[arch] += syscall_by_name((enum syscall_arch)arch, name) < 0;
 }
@@ -414,7 +462,7 @@ static int strace_open(struct trace_reader *reader, struct errmsg *err)
 {
 	struct strace *strace = reader->state;
 	const char *dot = strrchr(reader->input.name, '.');
-	struct census census = { 0 };
+	struct census census = { .first = UINT64_MAX };
 	uint64_t tid;
 	int r;
 
@@ -426,9 +474,14 @@ static int strace_open(struct trace_reader *reader, struct errmsg *err)
 	strace->alias = UINT64_MAX;
 	if (dot && is_digit(*++dot) && digits_parse(&dot, UINT32_MAX, &tid) && !*dot)
 		strace->alone = (uint32_t)tid;
-	r = lines_peek(reader, count_names, &census, err);
+	r = lines_peek(reader, look_at_line, &census, err);
+	reader->info.application = census.application;
 	if (r < 0)
 		return r;
+	if (census.first != UINT64_MAX) {
+		strace->alone = (uint32_t)census.first;
+		strace->alias = census.first;
+	}
 	reader->info.start = (int64_t)(census.start / 1000000000);
 	reader->info.arch = arch_native() == ARCH_UNKNOWN ? ARCH_X86_64 : arch_native();
 	for (int arch = ARCH_X86_64; arch < ARCHES; arch++)

@@ -199,6 +199,33 @@ static void test_writing(void)
 	}
 }
 
+/* What a running recording has sent so far is there at once; nothing waits for more. */
+static void test_pipe(enum trace_format format)
+{
+	_cleanup_(trace_writer_closep) struct trace_writer *writer = NULL;
+	_cleanup_(trace_reader_closep) struct trace_reader *reader = NULL;
+	struct event event = { .tid = 3, .call = 4 };
+	char name[32];
+	int fds[2];
+	bool good = pipe2(fds, O_CLOEXEC) == 0;
+
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fds[1]);
+	good &= trace_writer_open(name, format, NULL, NULL, &writer, &err) == 0;
+	close(fds[1]);
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fds[0]);
+	for (int i = 0; good && i < 5; i++) {
+		event.call = (__u16)i;
+		good &= trace_writer_write(writer, &event, 1, &err) == 0 && trace_writer_flush(writer, &err) == 0;
+		if (!i)
+			good &= trace_reader_open(name, TRACE_AUTO, &reader, &err) == 0;
+		good &= trace_reader_read(reader, got, 100, &err) == 1 && got[0].call == i;
+	}
+	good &= trace_writer_finish(writer, &err) == 0;
+	writer = trace_writer_close(writer);
+	ok(good && trace_reader_read(reader, got, 100, &err) == 0, "%s through a pipe, event by event", trace_format_name(format));
+	close(fds[0]);
+}
+
 int main(void)
 {
 	const char *folder = temporary_folder();
@@ -208,6 +235,9 @@ int main(void)
 	test_directives();
 	test_round_trip();
 	test_writing();
+	alarm(20); /* instead of waiting for ever */
+	test_pipe(TRACE_TEXT);
+	test_pipe(TRACE_COMPACT);
 	unlink(path);
 	rmdir(folder);
 	return tap_done();
