@@ -319,7 +319,7 @@ int seed(struct bpf_iter__task *ctx)
 	case SEED_PROCESS:
 	case SEED_COMMAND:
 		found = (__u32)task->tgid == shared.seed_pid &&
-			thread_seize(task, application, shared.seed_what == SEED_COMMAND ? PENDING_COMMAND : 0);
+			thread_seize(task, application, shared.seed_what == SEED_COMMAND ? PENDING_COMMAND : shared.seed_pending);
 		break;
 	case SEED_MATCHING:
 		application = match(task);

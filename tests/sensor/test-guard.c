@@ -383,6 +383,8 @@ static void test_replace(const struct image *other)
 	guard_stats(guard, number, &after);
 	ok(r >= 0 && after.generation != before.generation && after.calls > before.calls, "a new image is used at once");
 	ok(seen.alarms == 1 && seen.first.generation == after.generation, "and it knows other habits");
+	ok(seen.first.tid == (uint32_t)pid && seen.first.pid == (uint32_t)pid && after.threads == 1,
+	   "the thread that ran before is named and counted (%u, %llu)", seen.first.tid, (unsigned long long)after.threads);
 	for (int i = 0; i < 50 && r >= 0; i++)
 		r = guard_replace_image(guard, number, &image, &policy, &err);
 	dispatch_for(guard, 50);
