@@ -88,7 +88,7 @@ static const struct option_spec options[] = {
 	OPTION_CALL('r', "rate", "RATE", parse_rate, "false alarms to compare at, a share of sessions (1%)"),
 	OPTION_CALL('l', "lengths", "K,...", parse_lengths, "sequence lengths to try (the profile's, 3, 4, 6, 8, 10)"),
 	OPTION_CALL('m', "mean", "N[,N[,N]]", parse_means,
-		    "mean lengths to try, judged together; may be given several times (8, 16, 32 ... 256, and sets of them)"),
+		    "mean lengths to try, judged together; may be given several times"),
 	OPTION_LIST(0, "foreign", "TRACE", struct tune_options, foreign,
 		    "take foreign segments from this trace of another program too; may be given several times"),
 	OPTION_STRING('o', "plot", "FILE", struct tune_options, plot, "draw what is found: SVG, PNG or PDF, by the end of the name"),
