@@ -170,7 +170,8 @@ int limits_choose(const struct peaks *peaks, size_t n, double rate, struct polic
 		raise_to_floor(policy, &limits);
 	for (size_t i = 0; i < n; i++)
 		limits.alarms += peaks_alarm(&peaks[i], policy) ? (double)peaks[i].copies : 0;
-	limits.expected = fmin(1, expected_alarms(peaks, n, policy) / (limits.sessions + 1));
+	/* No fewer than one of as many independent sessions as they are worth. */
+	limits.expected = fmin(1, fmax(expected_alarms(peaks, n, policy) / (limits.sessions + 1), 1 / (limits.effective + 1)));
 	*ret_limits = limits;
 	return 0;
 }
