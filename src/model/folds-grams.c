@@ -37,7 +37,7 @@ struct folds_grams *folds_grams_free(struct folds_grams *grams)
 
 static size_t gram_slot(const struct folds_grams *grams, const struct gram *gram)
 {
-	uint64_t words[sizeof(gram->symbols) / sizeof(uint64_t)], hash = gram->n;
+	uint64_t words[sizeof(gram->symbols) / (sizeof(uint64_t))], hash = gram->n;
 	size_t at;
 
 	memcpy(words, gram->symbols, sizeof(words));
