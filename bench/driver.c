@@ -16,13 +16,14 @@
 #include "base/options.h"
 #include "model/freeze.h"
 #include "model/learner.h"
+#include "model/sites.h"
 #include "sensor/guard.h"
 
 #include "empty.skel.h"
 
 #define STRETCH   200 /* times the pattern */
-#define STRETCHES 40
-#define ROUNDS    40
+#define STRETCHES 60
+#define ROUNDS    12
 #define CALLS     (STRETCH * STRETCHES * ARRAY_SIZE(pattern))
 
 static const uint16_t pattern[] = { SYS_getppid, SYS_getuid, SYS_getgid, SYS_getppid, SYS_geteuid, SYS_getegid, SYS_getpgrp };
@@ -103,6 +104,9 @@ static void learn(struct image *ret_image)
 
 struct bench {
 	struct image image;
+	struct sites sites;
+	struct guard_site *guard_sites;
+	struct sensor *sensor;
 	pid_t worker;
 	int to, from;
 };
@@ -116,6 +120,39 @@ static double measure(struct bench *bench)
 	return ns;
 }
 
+static int add_sites(void *data, const struct event *events, size_t n)
+{
+	struct bench *bench = data;
+
+	return sites_add(&bench->sites, events, n, &bench->sensor->modules);
+}
+
+/* Where the worker calls from: recorded while it works. */
+static void learn_sites(struct bench *bench)
+{
+	const struct target target = { .kind = TARGET_PID, .pid = bench->worker };
+	const struct sensor_config config = { .targets = &target, .n_targets = 1, .origins = true, .sites = true };
+	struct errmsg err = { 0 };
+	int r;
+
+	sites_init(&bench->sites);
+	r = sensor_open("ebpf", &config, &bench->sensor, &err);
+	if (r >= 0) {
+		measure(bench);
+		measure(bench);
+		r = bench->sensor->ops->dispatch(bench->sensor, add_sites, bench, &err);
+	}
+	if (r < 0) {
+		errmsg_print(&err, stderr, "bench-driver");
+		exit(2);
+	}
+	bench->sensor = sensor_close(bench->sensor);
+	bench->guard_sites = calloc(bench->sites.n + 1, sizeof(*bench->guard_sites));
+	for (size_t i = 0; i < bench->sites.n; i++)
+		bench->guard_sites[i] = (struct guard_site){ bench->sites.site[i].module, bench->sites.site[i].call,
+							      bench->sites.site[i].offset };
+}
+
 static double measure_guarded(struct bench *bench, enum state state)
 {
 	_cleanup_(guard_closep) struct guard *guard = NULL;
@@ -123,6 +160,7 @@ static double measure_guarded(struct bench *bench, enum state state)
 	struct target target = { .kind = TARGET_PID, .pid = bench->worker };
 	struct guard_application application = {
 		.name = "bench", .targets = &target, .n_targets = 1, .image = &bench->image, .policy = &policy,
+		.sites = bench->guard_sites, .n_sites = bench->sites.n, .modules = &bench->sites.modules,
 		.level = state == SITES ? GUARD_SITES : state == MEMORY ? GUARD_MEMORY : GUARD_OFF,
 	};
 	struct guard_stats stats;
@@ -172,6 +210,7 @@ int main(int argc, char **argv)
 		work(to[0], from[1]);
 	bench.to = to[1];
 	bench.from = from[0];
+	learn_sites(&bench);
 	for (int round = 0; round < ROUNDS; round++)
 		for (int state = 0; state < STATES; state++)
 			ns[state][round] = state == BARE ? measure(&bench) : state == EMPTY ? measure_empty(&bench) :
@@ -185,5 +224,7 @@ int main(int argc, char **argv)
 	kill(bench.worker, SIGKILL);
 	waitpid(bench.worker, NULL, 0);
 	image_free(&bench.image);
+	sites_done(&bench.sites);
+	free(bench.guard_sites);
 	return 0;
 }
