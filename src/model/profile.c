@@ -3,6 +3,7 @@
 #include "model/profile-internal.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -97,8 +98,11 @@ int profile_damaged(const struct profile *p, struct errmsg *err, const char *fau
 
 int profile_prepare(struct profile *p, const char *sql, sqlite3_stmt **ret_statement, struct errmsg *err)
 {
-	int code = sqlite3_prepare_v2(p->db, sql, -1, ret_statement, NULL);
+	int code;
 
+	if (!p->db)
+		return errmsg_set(err, -ENOENT, p->path, 0, "nothing has been learned into this profile yet");
+	code = sqlite3_prepare_v2(p->db, sql, -1, ret_statement, NULL);
 	return code == SQLITE_OK ? 0 : profile_error(p, code, err);
 }
 
@@ -325,8 +329,12 @@ static int open_database(struct profile *p, enum profile_mode mode, struct errms
 	free(name);
 	if (!p->db)
 		return errmsg_errno(err, -ENOMEM, p->path, "opening the profile");
-	if (code != SQLITE_OK)
-		return profile_error(p, code, err);
+	if (code != SQLITE_OK) {
+		code = profile_error(p, code, err);
+		sqlite3_close(p->db);
+		p->db = NULL;
+		return code;
+	}
 	if (mode != PROFILE_READ && sqlite3_db_readonly(p->db, "main") == 1)
 		return errmsg_set(err, -EACCES, p->path, 0, "the profile cannot be written: no permission");
 	return make_safe(p, err);
@@ -341,7 +349,6 @@ static int set_new(struct profile *p, const struct profile_info *info, struct er
 		return errmsg_errno(err, -ENOMEM, p->path, "making the profile");
 	p->is_new = true;
 	p->sample_limit = INT64_MAX;
-	p->created = access(p->path, F_OK) < 0;
 	p->info = (struct profile_info){
 		.application = p->application,
 		.arch = info->arch,
@@ -349,6 +356,20 @@ static int set_new(struct profile *p, const struct profile_info *info, struct er
 		.created = time(NULL),
 	};
 	return 0;
+}
+
+/* Said before anything is learned, not after: whether a new profile can be made here. */
+static int check_folder(const char *path, struct errmsg *err)
+{
+	const char *slash = strrchr(path, '/');
+	char folder[PATH_MAX] = ".";
+
+	if (access(path, F_OK) < 0) {
+		if (slash)
+			snprintf(folder, sizeof(folder), "%.*s", slash == path ? 1 : (int)(slash - path), path);
+		path = folder;
+	}
+	return access(path, W_OK) < 0 ? errmsg_errno(err, -errno, path, "a profile cannot be made here") : 0;
 }
 
 int profile_open(const char *path, enum profile_mode mode, const struct profile_info *info, struct profile **ret_profile,
@@ -362,14 +383,10 @@ int profile_open(const char *path, enum profile_mode mode, const struct profile_
 	p = calloc(1, sizeof(*p));
 	if (!p || !(p->path = strdup(path)))
 		return errmsg_errno(err, -ENOMEM, path, "opening the profile");
-	if (!there) {
-		r = set_new(p, info, err);
-		if (r < 0)
-			return r;
-	}
-	r = open_database(p, mode, err);
-	if (r >= 0 && there)
-		r = load(p, err);
+	/* A new file is not made before there is something to put into it. */
+	r = there ? open_database(p, mode, err) : set_new(p, info, err);
+	if (r >= 0)
+		r = there ? load(p, err) : check_folder(path, err);
 	if (r < 0)
 		return r;
 	*ret_profile = TAKE_PTR(p);
@@ -477,6 +494,12 @@ int profile_begin(struct profile *p, struct errmsg *err)
 
 	if (p->transaction)
 		return errmsg_set(err, -EBUSY, p->path, 0, "the profile is being changed already");
+	if (!p->db) {
+		p->created = access(p->path, F_OK) < 0;
+		r = open_database(p, PROFILE_CREATE, err);
+		if (r < 0)
+			return r;
+	}
 	r = profile_exec(p, "BEGIN IMMEDIATE", err);
 	if (r < 0)
 		return r;

@@ -271,6 +271,7 @@ static void sql(const char *name, const char *text)
 static void check_files(void)
 {
 	struct profile *profile = NULL;
+	struct counts counts;
 	char zeros[8192] = { 0 };
 
 	ok(strstr(refused(path("none.db"), PROFILE_READ, -ENOENT), "no such profile"), "no file");
@@ -302,8 +303,10 @@ static void check_files(void)
 	sql(path("length.db"), "UPDATE profile SET length = 17");
 	ok(strstr(refused(path("length.db"), PROFILE_READ, -EBADMSG), "cannot be"), "an impossible length");
 
-	ok(!profile_open(path("unused.db"), PROFILE_CREATE, &info, &profile, &err) && !profile_begin(profile, &err) &&
-	   profile_is_new(profile), "a new profile");
+	ok(strstr(refused(path("no/such/folder.db"), PROFILE_CREATE, -ENOENT), "cannot be made here"), "no folder");
+	ok(!profile_open(path("unused.db"), PROFILE_CREATE, &info, &profile, &err) && access(path("unused.db"), F_OK) < 0 &&
+	   profile_run_counts(profile, 1, &counts, &err) == -ENOENT, "a new profile is not made before it has to be");
+	ok(!profile_begin(profile, &err) && profile_is_new(profile), "begun");
 	profile_close(profile);
 	ok(access(path("unused.db"), F_OK) < 0, "without a commit leaves no file");
 	ok(!profile_open(path("empty.db"), PROFILE_CREATE, &info, &profile, &err), "an empty file can become one");
