@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <string.h>
+#include <time.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -108,10 +109,15 @@ struct interrupts {
 
 static void *interrupts_main(void *data)
 {
+	static const struct timespec together = { .tv_sec = 1 };
 	const struct interrupts *interrupts = data;
 	int signal;
 
 	while (sigwait(&interrupts->signals, &signal) || eventfd_write(interrupts->fd, 1) < 0)
+		;
+	/* timeout(1), shells and service managers send one wish to end as several signals. */
+	nanosleep(&together, NULL);
+	while (sigtimedwait(&interrupts->signals, NULL, &(struct timespec){ 0 }) > 0)
 		;
 	while (sigwait(&interrupts->signals, &signal))
 		;
