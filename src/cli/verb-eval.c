@@ -5,6 +5,7 @@
 
 #include "cli/chart.h"
 #include "cli/eval-report.h"
+#include "cli/progress.h"
 #include "cli/verbs.h"
 
 #define SETS_MAX  64
@@ -58,8 +59,8 @@ const struct verb verb_eval = {
 
 /* The first is the reference. */
 static const char *const usual[] = {
-	"predictor:6:mean", "predictor:6:max32", "sequences:3:mean", "sequences:6:mean", "sequences:10:mean",
-	"pairs:9:mean", "witten-bell:5:mean", "witten-bell:7:mean", "witten-bell:11:mean",
+	"predictor:6:mean", "predictor:6:max32", "predictor:10:mean", "predictor:10:q60", "sequences:3:mean", "sequences:6:mean",
+	"sequences:10:mean", "pairs:9:mean", "witten-bell:5:mean", "witten-bell:7:mean", "witten-bell:11:mean",
 };
 
 struct sets {
@@ -184,16 +185,42 @@ static void chart_name(const char *output, const char *set, size_t sets, char *n
 			*c = '-';
 }
 
+/* Reading is the first tenth of a data set's work. */
+struct set_progress {
+	struct progress progress;
+	const char *name;
+};
+
+static void loading(void *data, double share)
+{
+	struct set_progress *p = data;
+
+	progress_update(&p->progress, share / 10, "reading %s", p->name);
+}
+
+static void evaluating(void *data, double share)
+{
+	struct set_progress *p = data;
+
+	progress_update(&p->progress, 0.1 + 0.9 * share, "%s", p->name);
+}
+
 static int run_set(const struct eval_config *config, struct evaluate_config *evaluate_config, const struct sets *sets,
 		   size_t index, json_t *all, struct errmsg *err)
 {
+	struct set_progress progress = { .name = sets->names[index] };
 	_cleanup_(dataset_freep) struct dataset *set = NULL;
 	_cleanup_(evaluation_freep) struct evaluation *evaluation = NULL;
 	char name[4096];
-	int r = dataset_load(sets->paths[index], sets->names[index], NULL, NULL, &set, err);
+	int r;
 
+	progress_init(&progress.progress, "evaluating");
+	evaluate_config->progress = evaluating;
+	evaluate_config->progress_data = &progress;
+	r = dataset_load(sets->paths[index], sets->names[index], loading, &progress, &set, err);
 	if (!r)
 		r = evaluate(set, evaluate_config, &evaluation, err);
+	progress_done(&progress.progress);
 	if (r < 0)
 		return r;
 	if (config->json)
