@@ -60,6 +60,27 @@ static void explain_parent(struct explanation *e)
 	memcpy(e->parent_comm, parent.comm, sizeof(e->parent_comm));
 }
 
+/* The driver gives bare addresses: which files they are in can be asked as long as the process lives. */
+static void explain_places(struct explanation *e)
+{
+	struct process_place places[HISTORY_CALLS] = { 0 };
+	bool wanted = false;
+
+	for (size_t i = 0; i < e->n_calls; i++) {
+		const struct event *event = &e->calls[i].scored->event;
+
+		if (event->site && !SITE_MODULE(event->site) && !event_is_foreign(event->origin)) {
+			places[i].address = SITE_OFFSET(event->site);
+			wanted = true;
+		}
+	}
+	if (!wanted)
+		return;
+	process_places(e->process.pid, places, e->n_calls);
+	for (size_t i = 0; i < e->n_calls; i++)
+		e->calls[i].place = places[i];
+}
+
 static void explain_process(struct explanation *e)
 {
 	const struct event *last = &e->calls[e->n_calls - 1].scored->event;
@@ -70,6 +91,7 @@ static void explain_process(struct explanation *e)
 		explain_parent(e);
 		return;
 	}
+	explain_places(e);
 	if (profile && profile->application && *profile->application && *e->process.exe)
 		e->exe_differs = !same_path(e->process.exe, profile->application);
 	if (profile && profile->build_id && *profile->build_id && *e->process.build_id)

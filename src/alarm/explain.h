@@ -34,6 +34,7 @@ struct explained_call {
 	size_t n_expected;
 	uint64_t context_count;  /* how often the context occurred in training */
 	uint64_t seen_here;      /* how often this call followed it */
+	struct process_place place; /* a bare address, looked up while the process lives; file "" = not known */
 };
 
 struct explanation {

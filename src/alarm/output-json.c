@@ -91,6 +91,13 @@ static json_t *call_json(const struct explanation *e, const struct explained_cal
 		set_text(object, "module", module->path);
 		set_text(object, "module_build_id", module->build_id);
 	}
+	if (*call->place.file) {
+		char offset[32];
+
+		snprintf(offset, sizeof(offset), "0x%" PRIx64, call->place.offset);
+		set_text(object, "module", call->place.file);
+		set_text(object, "offset", offset);
+	}
 	if (event->site) {
 		char address[32];
 

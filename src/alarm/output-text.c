@@ -11,6 +11,7 @@
 #define ROWS_BEFORE  2 /* calls shown before an unusual one */
 #define ROWS_LAST    4 /* the latest calls are always shown */
 #define BODY_INDENT  11
+#define PARENTS_SHOWN 4 /* the nearest */
 
 struct text {
 	FILE *out;
@@ -151,18 +152,19 @@ static enum color seen_label(const struct text *t, const struct explained_call *
 }
 
 /* Where the call came from, if known: "libc.so.6+0x10e53a", "stack 0x7ffd2a40". Escaped. */
-static enum color site_label(const struct text *t, const struct event *event, char *buffer, size_t size)
+static enum color site_label(const struct text *t, const struct explained_call *call, char *buffer, size_t size)
 {
+	const struct event *event = &call->scored->event;
 	const struct module *module = t->e->modules ? modules_get(t->e->modules, SITE_MODULE(event->site)) : NULL;
 	bool foreign = event_is_foreign(event->origin);
 	char name[96] = "";
 
 	*buffer = '\0';
-	if (module) {
-		const char *slash = strrchr(module->path, '/');
+	if (module || *call->place.file) {
+		const char *path = module ? module->path : call->place.file, *slash = strrchr(path, '/');
 
-		escape_text(name, sizeof(name), slash ? slash + 1 : module->path);
-		snprintf(buffer, size, "%s+0x%" PRIx64, name, (uint64_t)SITE_OFFSET(event->site));
+		escape_text(name, sizeof(name), slash ? slash + 1 : path);
+		snprintf(buffer, size, "%s+0x%" PRIx64, name, module ? (uint64_t)SITE_OFFSET(event->site) : call->place.offset);
 	} else if (foreign && EVENT_ORIGIN(event->origin) >= ORIGIN_ANON) {
 		snprintf(buffer, size, event->site ? "%s 0x%" PRIx64 : "%s", origin_name(EVENT_ORIGIN(event->origin)),
 			 (uint64_t)SITE_OFFSET(event->site));
@@ -224,7 +226,7 @@ static void print_table(const struct text *t)
 		if (!chosen[i])
 			continue;
 		first = i;
-		site_label(t, &e->calls[i].scored->event, label, sizeof(label));
+		site_label(t, &e->calls[i], label, sizeof(label));
 		sites |= *label != '\0';
 		site = MAX(site, MIN(text_columns(label), 28U));
 		name = MAX(name, MIN(text_columns(call_label(t, &e->calls[i].scored->event, label, sizeof(label))), 20U));
@@ -262,7 +264,7 @@ static void print_table(const struct text *t)
 		color = seen_label(t, call, label, sizeof(label));
 		print_cell(t, color, label, seen, !sites);
 		if (sites) {
-			color = site_label(t, &call->scored->event, label, sizeof(label));
+			color = site_label(t, call, label, sizeof(label));
 			print_cell(t, color, label, site, true);
 		}
 		fprintf(t->out, "\n");
@@ -343,7 +345,9 @@ static void print_tree(const struct text *t, const struct process_info *process)
 	char name[17 * 4];
 
 	next_line(t);
-	for (unsigned i = process->n_parents; i--;)
+	if (process->n_parents > PARENTS_SHOWN)
+		fprintf(t->out, t->style->utf8 ? "… › " : "... > ");
+	for (unsigned i = MIN(process->n_parents, PARENTS_SHOWN); i--;)
 		fprintf(t->out, "%s(%d) %s ", escape_text(name, sizeof(name), process->parents[i].comm),
 			process->parents[i].pid, t->style->utf8 ? "›" : ">");
 	fprintf(t->out, "%s(%d)\n", escape_text(name, sizeof(name), process->comm), process->pid);

@@ -170,29 +170,70 @@ void process_lookup(pid_t pid, struct process_info *ret_info)
 		ret_info->started = boot_time() + (int64_t)(start_ticks(buffer) / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 
-int process_mapping(pid_t pid, uint64_t address, char *ret_line, size_t size)
+struct mapping {
+	uint64_t from, to, offset;
+	char permissions[8];
+	const char *name; /* a path, "[stack]" or ""; in the line it was read from */
+};
+
+static FILE *open_maps(pid_t pid)
 {
-	_cleanup_fclose_ FILE *file = NULL;
-	_cleanup_free_ char *line = NULL;
-	size_t allocated = 0;
 	char path[32];
 
 	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
-	file = fopen(path, "re");
+	return fopen(path, "re");
+}
+
+static bool parse_mapping(char *line, struct mapping *ret_mapping)
+{
+	int name = 0;
+
+	line[strcspn(line, "\n")] = '\0';
+	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %" SCNx64 " %*s %*s %n", &ret_mapping->from, &ret_mapping->to,
+		   ret_mapping->permissions, &ret_mapping->offset, &name) < 4)
+		return false;
+	ret_mapping->name = name ? line + name : "";
+	return true;
+}
+
+int process_mapping(pid_t pid, uint64_t address, char *ret_line, size_t size)
+{
+	_cleanup_fclose_ FILE *file = open_maps(pid);
+	_cleanup_free_ char *line = NULL;
+	struct mapping mapping;
+	size_t allocated = 0;
+
 	if (!file)
 		return -errno;
 	while (getline(&line, &allocated, file) > 0) {
-		uint64_t from, to;
-		char permissions[8];
-		int name = 0;
-
-		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %*s %*s %*s %n", &from, &to, permissions, &name) < 3 ||
-		    address < from || address >= to)
+		if (!parse_mapping(line, &mapping) || address < mapping.from || address >= mapping.to)
 			continue;
-		line[strcspn(line, "\n")] = '\0';
-		snprintf(ret_line, size, "%" PRIx64 "-%" PRIx64 " %s %s", from, to, permissions,
-			 name && line[name] ? line + name : "anonymous memory");
+		snprintf(ret_line, size, "%" PRIx64 "-%" PRIx64 " %s %s", mapping.from, mapping.to, mapping.permissions,
+			 *mapping.name ? mapping.name : "anonymous memory");
 		return 0;
 	}
 	return -ENOENT;
+}
+
+void process_places(pid_t pid, struct process_place *places, size_t n)
+{
+	_cleanup_fclose_ FILE *file = open_maps(pid);
+	_cleanup_free_ char *line = NULL;
+	struct mapping mapping;
+	size_t allocated = 0;
+
+	for (size_t i = 0; i < n; i++)
+		places[i].file[0] = '\0';
+	while (file && getline(&line, &allocated, file) > 0) {
+		if (!parse_mapping(line, &mapping) || *mapping.name != '/')
+			continue;
+		for (size_t i = 0; i < n; i++) {
+			size_t length = strlen(mapping.name), cut = sizeof(places[i].file) - 1;
+
+			if (places[i].address < mapping.from || places[i].address >= mapping.to)
+				continue;
+			snprintf(places[i].file, sizeof(places[i].file), "%s", mapping.name + (length > cut ? length - cut : 0));
+			places[i].offset = places[i].address - mapping.from + mapping.offset;
+		}
+	}
 }

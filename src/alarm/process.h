@@ -29,6 +29,16 @@ struct process_info {
 
 void process_lookup(pid_t pid, struct process_info *ret_info);
 
+/* An address in a process as a place in a file, while the process lives. */
+struct process_place {
+	uint64_t address;
+	uint64_t offset; /* in the file */
+	char file[128];  /* path, its end if it is long; "" = in none, or not known */
+};
+
+/* Looks up all of them in one reading of /proc/PID/maps. */
+void process_places(pid_t pid, struct process_place *places, size_t n);
+
 /* "/proc/PID/maps" line that holds the address, e.g. "7ffd...-7ffd... rwxp [stack]"; -ENOENT if there is none. */
 int process_mapping(pid_t pid, uint64_t address, char *ret_line, size_t size);
 

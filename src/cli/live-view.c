@@ -85,7 +85,7 @@ int live_view_open(const struct live_view_config *config, struct live_view **ret
 	if (!view)
 		return -ENOMEM;
 	view->config = *config;
-	view->zoom = 4096;
+	view->zoom = 16384;
 	clock_gettime(CLOCK_MONOTONIC, &view->started);
 	view->rated = view->started;
 	r = make_raw(view);

@@ -234,7 +234,8 @@ int monitor_report_init(struct monitor_report *report, const struct monitor_repo
 	hook_init(&report->hook, config->command, config->view);
 	progress_init(&report->progress, "monitoring");
 	chart_terminal_init(&terminal, stdout);
-	report->style = (struct output_style){ terminal.color, terminal.utf8, MAX(terminal.width, 60U) };
+	report->style = (struct output_style){ terminal.color, terminal.utf8,
+		isatty(STDOUT_FILENO) ? MAX(terminal.width, 60U) : 110 };
 	if (config->log_path) {
 		r = open_log(report, err);
 		if (r < 0)

@@ -452,6 +452,7 @@ static int open_source(struct run *run, struct monitor_report_config *report)
 	if (r > 0) {
 		source_describe(&run->source, &run->config.source);
 		run->source.sensor_name = "driver";
+		snprintf(run->source.title + strlen(run->source.title), sizeof(run->source.title) - strlen(run->source.title), " (driver)");
 		/* The kernel answers itself. */
 		report->response = RESPONSE_NONE;
 		report->stats = guarding_stats;

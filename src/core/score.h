@@ -8,7 +8,7 @@
  *   otherwise:           header.cost (back-off) + the cost in the suffix state, and so on to the root; at most COST_LIMIT
  * Normality = 1 - cost / COST_MAX, and 0 for what costs more. The running mean over the latest n = min(calls, length) calls is judged
  * from min_calls on:     sum of costs > limit * n   <=>   mean normality < threshold
- * An episode opens at the first call below; it closes when every window has stayed above for its whole length.
+ * An episode opens at the first call below; it closes when every window has stayed above for as long as the longest one.
  *
  * Rules for this file: no floats, no signed or 64-bit division, indices masked, no padding, no loops without bound.
  */
@@ -200,12 +200,16 @@ SCORE_INLINE void score_predict(__u32 *node, SCORE_IMAGE image, __u32 symbol, st
 /* Episodes of low normality, once a window is below its limit or one is open. below: bit per window. */
 SCORE_INLINE void score_episode(struct score *s, const struct policy *policy, __u32 below, struct verdict *v)
 {
-	__u32 closed = 1;
+	__u32 closed = 1, longest = 0;
 
 	for (int i = 0; i < MEAN_WINDOWS; i++) {
-		__u32 length = policy->window[i].length;
-
-		if (!length)
+		if (!policy->window[i].length)
+			break;
+		if (policy->window[i].length > longest)
+			longest = policy->window[i].length;
+	}
+	for (int i = 0; i < MEAN_WINDOWS; i++) {
+		if (!policy->window[i].length)
 			break;
 		if (below >> i & 1) {
 			if (!(v->flags & VERDICT_BELOW))
@@ -213,7 +217,7 @@ SCORE_INLINE void score_episode(struct score *s, const struct policy *policy, __
 			v->flags |= VERDICT_BELOW;
 			s->calm[i] = s->clock;
 		}
-		if (s->clock - s->calm[i] < length)
+		if (s->clock - s->calm[i] < longest)
 			closed = 0;
 	}
 	if (below && !(s->open & SCORE_OPEN_MEAN)) {

@@ -165,6 +165,14 @@ static void test_foreign_alarm(void)
 	explanation_done(&e);
 }
 
+static void test_places(void)
+{
+	struct process_place places[2] = { { .address = (uint64_t)(uintptr_t)&read }, { .address = 16 } };
+
+	process_places(getpid(), places, 2);
+	ok(*places[0].file == '/' && places[0].offset && !*places[1].file, "an address is a place in a file: %s", places[0].file);
+}
+
 static void test_gone(void)
 {
 	struct explanation e;
@@ -263,6 +271,7 @@ int main(void)
 	make_image();
 	test_mean_alarm();
 	test_foreign_alarm();
+	test_places();
 	test_gone();
 	test_hook();
 	test_respond();

@@ -205,6 +205,22 @@ static void test_foreign(void)
 	ok(stats.foreign == 2, "each foreign call is counted");
 }
 
+/* A short mean that recovers before a long one has fallen is the same episode. */
+static void test_episode(void)
+{
+	struct policy two = { .window = { { 2, COST_MAX / 2 }, { 12, COST_MAX / 4 } }, .min_calls = 2 };
+	struct seen seen = { 0 };
+	struct monitor_callbacks callbacks = { .alarm = on_alarm, .closed = on_closed, .data = &seen };
+	_cleanup_(monitor_freep) struct monitor *monitor = NULL;
+
+	policy_arm(&two, &header, 0);
+	monitor = monitor_new(&image, &two, &callbacks);
+	calls(monitor, 7, "12121212331212133121213312");
+	ok(seen.alarms == 1 && !seen.closed, "a short mean that falls again and again is one alarm");
+	calls(monitor, 7, "121212121212121212121212121212");
+	ok(seen.closed == 1, "which closes after the longest mean's length of calm");
+}
+
 static void test_flood(void)
 {
 	struct seen seen;
@@ -229,6 +245,7 @@ int main(void)
 	test_threads();
 	test_gaps();
 	test_foreign();
+	test_episode();
 	test_flood();
 	return tap_done();
 }
