@@ -128,7 +128,7 @@ static const char *const kind_names[TUNE_KINDS] = {
 static void set_defaults(struct tune_options *o, const struct profile_info *info)
 {
 	static const unsigned means[][MEAN_WINDOWS] = {
-		{ 8 }, { 16 }, { 32 }, { 64 }, { 128 }, { 256 }, { 16, 128 }, { 8, 64 }, MEANS_DEFAULT,
+		{ 8 }, { 16 }, { 32 }, { 64 }, { 128 }, { 256 }, MEANS_DEFAULT, { 8, 64 }, { 16, 64, 256 },
 	};
 	static const unsigned lengths[] = { 3, 4, 6, 8, 10 };
 	bool known = false;

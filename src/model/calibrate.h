@@ -44,11 +44,11 @@ struct calibration {
 
 #define RATE_DEFAULT 0.01
 /*
- * Mean lengths of the automatic threshold: a short, a middle and a long one, so that neither a few odd calls nor a long drift
- * slip through; the first is the one that is shown. Chosen by what they find of foreign segments spliced into left-out
- * normals (bench/detection.md): no single length comes near on all of ADFA-LD, sendmail, xlock and login.
+ * Mean lengths of the automatic threshold: a short one for a few odd calls, and a longer one for what is odd throughout; the
+ * first is the one that is shown. Chosen by what they find of foreign segments spliced into left-out normals (bench/trust.md):
+ * no single length comes near on all of ADFA-LD, sendmail, xlock and login, and a third one costs more than it finds.
  */
-#define MEANS_DEFAULT { MEAN_DEFAULT, 8, 128 }
+#define MEANS_DEFAULT { MEAN_DEFAULT, 8 }
 #define MIN_CALLS_DEFAULT 16
 
 /*
