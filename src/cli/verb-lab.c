@@ -18,7 +18,7 @@ static const struct option_spec options[] = {
 	OPTION_STRING('d', "dir", "FOLDER", struct lab_config, dir, "where everything goes (./imsafe-lab); made anew"),
 	OPTION_STRING(0, "sensor", "NAME", struct lab_config, sensor, "ebpf, ptrace, or auto (default): the best that works here"),
 	OPTION_STRING(0, "server", "NAME", struct lab_config, server,
-		      "lab (default), or a stock server: vsftpd or proftpd"),
+		      "lab (default), or vsftpd: a stock server with a back door"),
 	OPTION_FLAG(0, "step", struct lab_config, step, "wait for Enter before each step"),
 	OPTION_END
 };
@@ -37,7 +37,7 @@ const struct verb verb_lab = {
 	.examples = "  imsafe lab\n"
 		    "  imsafe lab --step                     at your own pace\n"
 		    "  sudo imsafe lab --sensor=ebpf         with the driver: the server starts after the monitor\n"
-		    "  imsafe lab --server=vsftpd            train on a stock server\n",
+		    "  imsafe lab --server=vsftpd            train on the distribution's vsftpd\n",
 	.options = options,
 	.run = verb_lab_run,
 };
@@ -68,7 +68,7 @@ static bool is_one_of(const char *name, const char *const *list)
 static int verb_lab_run(int argc, char **argv)
 {
 	static const char *const sensors[] = { "auto", "ebpf", "ptrace", NULL };
-	static const char *const servers[] = { "lab", "vsftpd", "proftpd", "pure-ftpd", NULL };
+	static const char *const servers[] = { "lab", "vsftpd", NULL };
 	struct lab_config config = { .dir = "imsafe-lab", .sensor = "auto", .server = "lab" };
 	char self[PATH_MAX], folder[PATH_MAX], walk[PATH_MAX + 8];
 	struct errmsg err = { 0 };
