@@ -41,6 +41,35 @@ static int put_session(void *data, const struct session *session, uint64_t copie
 	return 0;
 }
 
+/* Modules are numbered within the run. */
+static int put_sites(const struct exporting *e, int64_t run)
+{
+	char text[4 * PROFILE_TEXT_MAX + 1];
+	struct sites sites;
+	int r;
+
+	sites_init(&sites);
+	r = profile_run_sites(e->profile, run, &sites, e->err);
+	for (unsigned i = 1; r >= 0 && i < sites.modules.n; i++) {
+		const struct module *module = modules_get(&sites.modules, i);
+
+		fprintf(e->out, "module %s %s\n", *module->build_id ? module->build_id : "-",
+			escape_text(text, sizeof(text), module->path));
+	}
+	for (size_t i = 0; r >= 0 && i < sites.n; i++) {
+		const struct site *site = &sites.site[i];
+		const char *name = syscall_name(e->profile->info.arch, site->call);
+
+		fprintf(e->out, "site %" PRIu64 " %u 0x%" PRIx64, site->count, site->module, site->offset);
+		if (name)
+			fprintf(e->out, " %s\n", name);
+		else
+			fprintf(e->out, " %u\n", site->call);
+	}
+	sites_done(&sites);
+	return r;
+}
+
 static int put_run(void *data, const struct profile_run *run)
 {
 	struct exporting *e = data;
@@ -64,6 +93,9 @@ static int put_run(void *data, const struct profile_run *run)
 		put_symbols(e, counts.grams[i].symbols, counts.grams[i].n);
 	}
 	counts_done(&counts);
+	r = put_sites(e, run->id);
+	if (r < 0)
+		return r;
 	return e->sessions ? profile_each_copy(e->profile, run->id, put_session, e, e->err) : 0;
 }
 

@@ -29,6 +29,7 @@ struct importing {
 	struct profile_run run;
 	struct counts counts;
 	size_t allocated_grams;
+	struct sites sites;
 	uint16_t *symbols; /* of a session */
 };
 
@@ -156,6 +157,57 @@ static int read_origin(struct importing *m, char *rest)
 	return 0;
 }
 
+static int read_module(struct importing *m, char *rest)
+{
+	char *build_id = next_word(&rest), *path = NULL;
+	unsigned expected = m->sites.modules.n;
+	int r;
+
+	if (!build_id || strlen(build_id) > 40 || (strcmp(build_id, "-") && build_id[strspn(build_id, "0123456789abcdef")]))
+		return bad(m, "a build-id or '-' is expected here");
+	r = get_text(m, &rest, &path);
+	if (r < 0)
+		return r;
+	r = modules_add(&m->sites.modules, path, strcmp(build_id, "-") ? build_id : NULL, 0, 0);
+	free(path);
+	if (r == -ENOMEM)
+		return no_memory(m);
+	return r < 0 || (unsigned)r != expected ? bad(m, "there are too many modules, or this one twice") : 0;
+}
+
+static int read_site(struct importing *m, char *rest)
+{
+	unsigned long long offset, call;
+	uint64_t count, module;
+	const struct module *file;
+	size_t before = m->sites.n;
+	char *word, *end;
+	int r;
+
+	r = get_number(m, &rest, (1ULL << 56) - 1, &count);
+	if (r >= 0)
+		r = get_number(m, &rest, MODULE_MAX, &module);
+	if (r < 0)
+		return r;
+	file = modules_get(&m->sites.modules, (unsigned)module);
+	word = next_word(&rest);
+	if (!file || !word || word[0] != '0' || word[1] != 'x' || !isxdigit((unsigned char)word[2]) || strlen(word) > 14)
+		return bad(m, "a module from above and an offset in it are expected here");
+	offset = strtoull(word, &end, 16);
+	word = next_word(&rest);
+	if (*end || !word)
+		return bad(m, "an offset and a call are expected here");
+	r = syscall_by_name(m->info.arch, word);
+	if (r >= 0)
+		call = (unsigned)r;
+	else if (parse_uint(word, 0, CALL_INVALID, &call) < 0)
+		return bad(m, "there is a word that is no call of this architecture");
+	r = sites_add_one(&m->sites, file->path, file->build_id, (uint32_t)call, offset, count);
+	if (r < 0)
+		return no_memory(m);
+	return m->sites.n == before ? bad(m, "this call site comes twice") : 0;
+}
+
 /* The profile is made when the first run begins: then the lines before have said what it is of. */
 static int make_profile(struct importing *m)
 {
@@ -173,12 +225,15 @@ static int make_profile(struct importing *m)
 /* Everything of the run but its sessions has been read. */
 static int add_run(struct importing *m)
 {
+	int r;
+
 	if (!m->in_run || m->added)
 		return 0;
 	m->added = true;
 	if (counts_check(&m->counts) < 0)
 		return bad(m, "the learning run that ends here is not what it says: its sequences and its sums do not agree");
-	return profile_add_run(m->profile, &m->run, &m->counts, m->err);
+	r = profile_add_run(m->profile, &m->run, &m->counts, m->err);
+	return r < 0 ? r : profile_add_sites(m->profile, m->run.id, &m->sites, m->err);
 }
 
 static void run_done(struct importing *m)
@@ -187,6 +242,8 @@ static void run_done(struct importing *m)
 	free((char *)m->run.sensor);
 	free((char *)m->run.build_id);
 	counts_done(&m->counts);
+	sites_done(&m->sites);
+	sites_init(&m->sites);
 	m->run = (struct profile_run){ 0 };
 	m->counts = (struct counts){ .length = m->info.length };
 	m->allocated_grams = 0;
@@ -281,6 +338,10 @@ static int read_run_line(struct importing *m, const char *key, char *rest)
 		return bad(m, "sessions come last in a learning run");
 	if (!strcmp(key, "gram"))
 		return read_gram(m, rest);
+	if (!strcmp(key, "module"))
+		return read_module(m, rest);
+	if (!strcmp(key, "site"))
+		return read_site(m, rest);
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
 		if (!strcmp(key, numbers[i].key))
 			return get_number(m, &rest, INT64_MAX, numbers[i].number);
@@ -356,8 +417,10 @@ int profile_import(const char *path, FILE *in, const char *name, struct errmsg *
 
 	if (!access(path, F_OK))
 		return errmsg_set(err, -EEXIST, path, 0, "there is a file already");
+	sites_init(&m.sites);
 	r = read_all(&m);
 	run_done(&m);
+	sites_done(&m.sites);
 	profile_close(m.profile);
 	free(m.application);
 	free(m.symbols);

@@ -96,7 +96,7 @@ static int read_sites(struct profile *p, const char *where, int64_t value, struc
 		uint64_t call, offset, count;
 
 		if (!column_text(statement, 0, &path) || !path || !column_text(statement, 1, &build_id) || !build_id ||
-		    strlen(build_id) > 40 || !column_number(statement, 2, CALL_INVALID, &call) ||
+		    strlen(build_id) > 40 || build_id[strspn(build_id, "0123456789abcdef")] || !column_number(statement, 2, CALL_INVALID, &call) ||
 		    !column_number(statement, 3, SITE_OFFSET_MAX, &offset) || !column_number(statement, 4, CALLS_MAX, &count))
 			return profile_damaged(p, err, "its call sites cannot be");
 		r = sites_add_one(sites, path, build_id, (uint32_t)call, offset, count);
