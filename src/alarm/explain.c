@@ -143,7 +143,7 @@ const char *origin_name(enum event_origin origin)
 		"unknown", "file", "vdso", "anonymous memory", "stack", "heap", "writable mapping",
 	};
 
-	return origin < ORIGIN_KINDS ? names[origin] : origin == ORIGIN_STRAY ? "a place not seen in training" : "unknown";
+	return origin < ORIGIN_KINDS ? names[origin] : origin == ORIGIN_STRAY ? "unlearned place" : "unknown";
 }
 
 const char *abi_name(enum event_abi abi)
@@ -216,6 +216,8 @@ char *explanation_headline(const struct explanation *e, char *buffer, size_t siz
 		if (EVENT_ABI(last->origin) != ABI_NATIVE)
 			snprintf(buffer, size, "%s made a system call through a foreign door (%s), as injected code may", subject,
 				 abi_name(EVENT_ABI(last->origin)));
+		else if (EVENT_ORIGIN(last->origin) == ORIGIN_STRAY)
+			snprintf(buffer, size, "%s made a system call from a place where training saw no such call", subject);
 		else
 			snprintf(buffer, size, "%s made a system call from its %s, as injected code does", subject,
 				 origin_name(EVENT_ORIGIN(last->origin)));

@@ -294,6 +294,8 @@ static void print_why(const struct text *t)
 		if (EVENT_ABI(last->origin) != ABI_NATIVE)
 			fprintf(t->out, "training saw no call through the %s table of system calls\n",
 				abi_name(EVENT_ABI(last->origin)));
+		else if (EVENT_ORIGIN(last->origin) == ORIGIN_STRAY)
+			fprintf(t->out, "the code is a file's, but training saw no such call made at this place in it\n");
 		else
 			fprintf(t->out, "code in %s memory does not belong to the program; training saw no call from it\n",
 				origin_name(EVENT_ORIGIN(last->origin)));

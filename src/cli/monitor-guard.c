@@ -14,8 +14,18 @@ bool guarding_serves(const struct source_config *config)
 
 #ifdef HAVE_EBPF
 
+static struct guard_site *list_sites(const struct sites *sites)
+{
+	struct guard_site *list = calloc(sites->n, sizeof(*list));
+
+	for (size_t i = 0; list && i < sites->n; i++)
+		list[i] = (struct guard_site){ sites->site[i].module, sites->site[i].call, sites->site[i].offset };
+	return list;
+}
+
 int guarding_open(struct guarding *guarding, const struct guarding_config *config, struct errmsg *err)
 {
+	_cleanup_free_ struct guard_site *list = NULL;
 	struct target targets[SOURCE_TARGETS + 1];
 	struct guard_application application = {
 		.name = "monitor", .targets = targets, .follow_fork = config->source->follow_fork,
@@ -28,6 +38,15 @@ int guarding_open(struct guarding *guarding, const struct guarding_config *confi
 	int r = source_targets(config->source, targets, &application.n_targets, err);
 
 	*guarding = (struct guarding){ .dry_run = config->dry_run };
+	if (!r && config->sites->n) {
+		list = list_sites(config->sites);
+		application.level = GUARD_SITES;
+		application.sites = list;
+		application.n_sites = config->sites->n;
+		application.modules = &config->sites->modules;
+		if (!list)
+			return errmsg_errno(err, -ENOMEM, NULL, "cannot guard");
+	}
 	if (!r)
 		r = guard_open(&guard, err);
 	if (!r)
@@ -116,6 +135,9 @@ bool guarding_losses(const struct guarding *guarding, char *words, size_t size)
 	if (stats.lost_alarms && at < size)
 		at += (size_t)snprintf(words + at, size - at, "%s%" PRIu64 " alarms were raised but not taken in time", at ? "; " : "",
 				       stats.lost_alarms);
+	if (stats.missing_modules && at < size)
+		at += (size_t)snprintf(words + at, size - at, "%s%u files with learned call sites are gone, or others than in training",
+				       at ? "; " : "", stats.missing_modules);
 	return at;
 }
 

@@ -5,6 +5,7 @@
 
 #include "cli/monitor-report.h"
 #include "cli/monitor-source.h"
+#include "model/sites.h"
 
 struct guard;
 
@@ -20,6 +21,7 @@ struct guarding_config {
 	const struct source_config *source;
 	const struct image *image;
 	const struct policy *policy;
+	const struct sites *sites; /* none in it: they are not judged */
 	enum response response;
 	bool dry_run;
 	bool view; /* every call is handed out */

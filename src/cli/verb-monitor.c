@@ -117,8 +117,8 @@ static const struct option_spec options[] = {
 	OPTION_CALL('m', "mean", "N[,N[,N]]", parse_means, "calls of a thread that the mean is taken over (32)"),
 	OPTION_UINT(0, "min-calls", "N", struct monitor_config, min_calls, 1, 65535, "judge no thread before so many calls"),
 	OPTION_CALL(0, "detector", "NAME", parse_detector, "predictor (default), or sequences: learned sequence or not"),
-	OPTION_STRING(0, "foreign", "on|off", struct monitor_config, foreign,
-		      "fast buffer overflow detection: alarm at the first call from a stack, heap, ... (on)"),
+	OPTION_STRING(0, "foreign", "on|off|sites", struct monitor_config, foreign,
+		      "alarm at the first call from a stack, heap, ... (on); sites: or from where training saw none"),
 	OPTION_STRING('l', "log", "FILE", struct monitor_config, log, "write the normality after each call, for 'imsafe plot'"),
 	OPTION_STRING('e', "exec", "COMMAND", struct monitor_config, command,
 		      "run COMMAND on an alarm: $IMSAFE_HEADLINE, $IMSAFE_PID ..., JSON on its standard input"),
@@ -160,6 +160,7 @@ struct judge {
 	struct profile *profile;
 	struct image image;
 	struct policy policy;
+	struct sites sites; /* none: call sites are not judged */
 	const char *origin; /* of the threshold, in words */
 	char promise[512];  /* what it promises and rests on, "" = nothing */
 };
@@ -167,6 +168,7 @@ struct judge {
 static void judge_done(struct judge *judge)
 {
 	image_free(&judge->image);
+	sites_done(&judge->sites);
 	profile_close(judge->profile);
 }
 
@@ -213,9 +215,19 @@ static int make_policy(struct judge *judge, const struct monitor_config *config,
 		return r;
 	if (config->min_calls)
 		judge->policy.min_calls = (uint16_t)config->min_calls;
-	judge->policy.foreign = !config->foreign || !strcmp(config->foreign, "on");
+	judge->policy.foreign = !config->foreign || strcmp(config->foreign, "off");
 	policy_arm(&judge->policy, judge->image.header, 0);
 	return 0;
+}
+
+static int load_sites(struct judge *judge, const char *path, struct errmsg *err)
+{
+	int r = profile_sites(judge->profile, 0, &judge->sites, err);
+
+	if (!r && !judge->sites.n)
+		r = errmsg_set(err, -ENODATA, path, 0, "the profile does not know where calls came from: "
+			       "learn it from traces in the compact format, which keeps that");
+	return r;
 }
 
 static int load_judge(struct judge *judge, const char *path, const struct monitor_config *config, struct errmsg *err)
@@ -223,6 +235,7 @@ static int load_judge(struct judge *judge, const char *path, const struct monito
 	struct counts counts = { 0 };
 	int r = profile_open(path, PROFILE_READ, NULL, &judge->profile, err);
 
+	sites_init(&judge->sites);
 	if (r < 0)
 		return r;
 	r = profile_counts(judge->profile, 0, &counts, err);
@@ -231,6 +244,8 @@ static int load_judge(struct judge *judge, const char *path, const struct monito
 	if (!r)
 		r = freeze(&counts, profile_info(judge->profile)->arch, &judge->image, err);
 	counts_done(&counts);
+	if (!r && config->foreign && !strcmp(config->foreign, "sites"))
+		r = load_sites(judge, path, err);
 	return r < 0 ? r : make_policy(judge, config, err);
 }
 
@@ -246,6 +261,8 @@ struct run {
 	int signals;
 	bool quit;
 	const char *reason;
+	struct event *judged; /* a copy of the events under way, for call sites to be judged in */
+	size_t judged_size;
 	struct errmsg *err;
 };
 
@@ -260,13 +277,34 @@ static int check_arch(struct run *run, const struct sensor *sensor)
 			  arch_name(ours));
 }
 
+/* Events are the sensor's: what is judged of them goes into a copy. */
+static int judge_sites(struct run *run, const struct event **events, size_t n)
+{
+	if (n > run->judged_size) {
+		struct event *bigger = realloc(run->judged, n * sizeof(*bigger));
+
+		if (!bigger)
+			return -ENOMEM;
+		run->judged = bigger;
+		run->judged_size = n;
+	}
+	memcpy(run->judged, *events, n * sizeof(**events));
+	sites_judge(&run->judge.sites, run->judged, n, run->report.modules);
+	*events = run->judged;
+	return 0;
+}
+
 static int take_events(void *data, struct sensor *sensor, const struct event *events, size_t n)
 {
 	struct run *run = data;
 
 	if (!n)
 		return check_arch(run, sensor);
+	if (run->report.modules != &sensor->modules)
+		sites_next_stream(&run->judge.sites);
 	run->report.modules = &sensor->modules;
+	if (run->judge.sites.n && judge_sites(run, &events, n) < 0)
+		return errmsg_errno(run->err, -ENOMEM, NULL, "cannot go on");
 	if (monitor_add(run->report.monitor, events, n) < 0)
 		return errmsg_errno(run->err, -ENOMEM, NULL, "cannot go on");
 	return 0;
@@ -395,7 +433,7 @@ static int check_config(struct run *run, enum response *ret_response)
 {
 	struct monitor_config *config = &run->config;
 	int response = response_by_name(config->respond ? config->respond : "none");
-	bool live, foreign = !config->foreign || !strcmp(config->foreign, "on");
+	bool live, foreign = !config->foreign || strcmp(config->foreign, "off");
 	int r;
 
 	config->source.origins = foreign;
@@ -408,8 +446,8 @@ static int check_config(struct run *run, enum response *ret_response)
 		return errmsg_set(run->err, -EINVAL, NULL, 0, "there is no response '%s'; there is none, stop, kill", config->respond);
 	if (response && !live)
 		return errmsg_set(run->err, -EINVAL, NULL, 0, "--respond needs a live source: the processes of a trace are gone");
-	if (!foreign && strcmp(config->foreign, "off"))
-		return errmsg_set(run->err, -EINVAL, NULL, 0, "--foreign takes on or off, not '%s'", config->foreign);
+	if (config->foreign && foreign && strcmp(config->foreign, "on") && strcmp(config->foreign, "sites"))
+		return errmsg_set(run->err, -EINVAL, NULL, 0, "--foreign takes on, off or sites, not '%s'", config->foreign);
 	if (config->log && !strcmp(config->log, "-") && config->json)
 		return errmsg_set(run->err, -EINVAL, NULL, 0, "--log - and --json would both write to standard output");
 	if (config->threshold_given && config->rate_given)
@@ -429,7 +467,7 @@ static int open_guard(struct run *run, const struct monitor_report_config *repor
 	const struct source_config *source = &run->config.source;
 	struct guarding_config config = {
 		.source = source, .image = &run->judge.image, .policy = &run->judge.policy, .response = report->response,
-		.dry_run = report->dry_run, .view = report->view,
+		.dry_run = report->dry_run, .view = report->view, .sites = &run->judge.sites,
 	};
 	enum syscall_arch arch = run->judge.image.header->arch;
 	int r;
@@ -554,6 +592,7 @@ static int verb_monitor_run(int argc, char **argv)
 		service_wait(pid);
 	}
 	source_close(&run.source);
+	free(run.judged);
 	guarding_close(&run.guarding);
 	judge_done(&run.judge);
 	closep(&run.signals);
