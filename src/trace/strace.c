@@ -209,29 +209,26 @@ static int read_ended(struct strace *strace, uint32_t tid, uint64_t time)
 	return 0;
 }
 
-/* "+++ superseded by execve in pid N +++": thread N goes on under this id. */
+/* "+++ superseded by execve in pid N +++": this thread ends, and thread N goes on under its id. */
 static int read_superseded(struct strace *strace, const struct stripped *s, uint32_t tid, uint64_t time)
 {
 	const char *at = s->at + strlen("+++ superseded by execve in pid ");
-	struct thread *thread;
+	struct event event = { .time = time, .tid = tid, .kind = EVENT_EXIT };
+	struct thread *leader = meet(strace, tid, time, false), *thread;
 	uint64_t was;
 
 	if (!digits_parse(&at, UINT32_MAX, &was) || was == tid)
 		return -EINVAL;
+	if (!leader)
+		return -ENOMEM;
+	lines_emit(&strace->lines, &event);
+	fork_end(strace, leader);
 	thread = thread_table_find(strace->threads, (uint32_t)was);
 	if (thread && thread->seen && !thread->ended) {
-		struct thread *leader = thread_table_find(strace->threads, tid);
-
-		if (leader) {
-			fork_end(strace, leader);
-			strace->live -= leader->seen && !leader->ended;
-		}
 		thread_table_rename(strace->threads, (uint32_t)was, tid);
+		strace->live--;
 	} else {
-		/* Its lines are in another file (strace -ff). */
-		thread = meet(strace, tid, time, false);
-		if (!thread)
-			return -ENOMEM;
+		thread = leader; /* the other one's lines are in another file (strace -ff) */
 	}
 	thread->was = (uint32_t)was;
 	return 0;

@@ -130,6 +130,9 @@ int main(void)
 	ok(sample("strace-attach.txt", TRACE_STRACE, ARCH_X86_64,
 		  "@500 501:restart_syscall 500:accept4 500:vfork +502<500/502 502:execve 501:fork +503<0/0 503:getpid !502/0 "
 		  "502:exit_group -502 -503 "), "strace: attached, children before their fork's result");
+	ok(sample("strace-exec-thread.txt", TRACE_STRACE, ARCH_X86_64,
+		  "!77/0 77:clone3 +78<77/77 78:getppid 77:pause 78:execve -77 !77/78 77:brk 77:exit_group -77 "),
+	   "strace: a program run by a thread that is not the first");
 	folder = temporary_folder();
 	snprintf(path, sizeof(path), "%s/trace", folder);
 	test_bad(path);
