@@ -97,7 +97,7 @@ static bool progresses(void)
 {
 	unsigned long before = atomic_load(&journal->progress);
 
-	for (int i = 0; i < 10000 && atomic_load(&journal->progress) < before + 5; i++)
+	for (int i = 0; i < 60000 && atomic_load(&journal->progress) < before + 5; i++)
 		usleep(1000);
 	return atomic_load(&journal->progress) >= before + 5;
 }
@@ -309,7 +309,7 @@ static int run_command(struct sensor_config *config, char **argv, struct few *fe
 	do {
 		struct pollfd fd = { .fd = sensor->ops->fd(sensor), .events = POLLIN };
 
-		poll(&fd, 1, 10000);
+		poll(&fd, 1, 60000);
 		r = sensor->ops->dispatch(sensor, keep, few, &err);
 	} while (r > 0);
 	*ret_status = sensor->exit_status;
@@ -371,7 +371,7 @@ static void check_prevention(void)
 	for (int r = 1; r > 0;) {
 		struct pollfd fd = { .fd = sensor->ops->fd(sensor), .events = POLLIN };
 
-		poll(&fd, 1, 10000);
+		poll(&fd, 1, 60000);
 		r = sensor->ops->dispatch(sensor, kill_foreign, NULL, &err);
 	}
 	ok(WIFSIGNALED(sensor->exit_status), "killed from the callback");
