@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The model's speed: learning, making an image, scoring. Beside each, in the same run, the straightforward way to do
- * the same: a hash table of grams. Ratios mean more than times.
+ * the same: a hash table of grams. Processor time; ratios mean more.
  */
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +12,12 @@
 #include "model/training.h"
 #include "server.h"
 
-enum { CALLS = 4000000, ROUNDS = 5 };
+enum {
+	CALLS = 4000000,
+	CACHED = 65536, /* calls that stay in the cache with the image, scored again and again */
+	ROUNDS = 5,
+	CACHED_ROUNDS = 500,
+};
 
 /* The straightforward way: every gram in full is the key of a hash table. */
 struct naive_gram {
@@ -47,7 +52,7 @@ static struct naive_gram *naive_find(const struct naive_table *table, const uint
 static double naive_learn(struct naive_table *table, const struct event *events, size_t n, unsigned length)
 {
 	static uint16_t history[64][LENGTH_MAX];
-	double start = now();
+	double start = processor_time();
 
 	memset(history, 0, sizeof(history));
 	for (size_t i = 0; i < n; i++) {
@@ -60,18 +65,18 @@ static double naive_learn(struct naive_table *table, const struct event *events,
 		memcpy(gram->symbols, mine, sizeof(gram->symbols));
 		table->n += !gram->count++;
 	}
-	return now() - start;
+	return processor_time() - start;
 }
 
 static double learn(const struct event *events, size_t n, unsigned length, struct counts *ret_counts)
 {
 	struct learner *learner = learner_new(length, NULL, NULL);
-	double start = now(), took;
+	double start = processor_time(), took;
 
 	for (size_t i = 0; i < n; i += 4096)
 		learner_add(learner, events + i, MIN(4096U, n - i));
 	learner_end_trace(learner);
-	took = now() - start;
+	took = processor_time() - start;
 	learner_counts(learner, ret_counts);
 	learner_free(learner);
 	return took;
@@ -116,7 +121,7 @@ static void bench_scoring(const struct event *events, unsigned length, unsigned 
 	naive_learn(&table, events, CALLS, length);
 	freeze(&counts, ARCH_X86_64, &image, NULL);
 	policy_arm(&policy, image.header, 0);
-	for (int round = 0; round < ROUNDS; round++) {
+	for (int round = 0; round < CACHED_ROUNDS; round++) {
 		static uint16_t history[64][LENGTH_MAX];
 		uint64_t cost = 0;
 		uint32_t node[64] = { 0 };
@@ -124,35 +129,35 @@ static void bench_scoring(const struct event *events, unsigned length, unsigned 
 
 		memset(scores, 0, sizeof(scores));
 		memset(history, 0, sizeof(history));
-		start = now();
-		for (size_t i = 0; i < CALLS; i++) {
+		start = processor_time();
+		for (size_t i = 0; i < CACHED; i++) {
 			struct verdict v = score_step(&scores[events[i].tid % 64], &image, &policy, &events[i]);
 
 			cost += v.cost;
 		}
-		best = MIN(best, now() - start);
-		start = now();
-		for (size_t i = 0; i < CALLS; i++) {
+		best = MIN(best, processor_time() - start);
+		start = processor_time();
+		for (size_t i = 0; i < CACHED; i++) {
 			struct verdict v = { 0 };
 
 			score_predict(&node[events[i].tid % 64], &image, event_symbol(events[i].call, events[i].origin), &v);
 			cost += v.cost;
 		}
-		bare = MIN(bare, now() - start);
-		start = now();
-		for (size_t i = 0; i < CALLS; i++) {
+		bare = MIN(bare, processor_time() - start);
+		start = processor_time();
+		for (size_t i = 0; i < CACHED; i++) {
 			uint16_t *mine = history[events[i].tid % 64];
 
 			memmove(mine, mine + 1, (length - 1) * sizeof(*mine));
 			mine[length - 1] = events[i].call + 1;
 			cost += !!naive_find(&table, mine)->count;
 		}
-		naive = MIN(naive, now() - start);
+		naive = MIN(naive, processor_time() - start);
 		sink += cost;
 	}
 	printf("score_step, %u mean%s    %8.2f ns a call  %8.1f M calls/s  %6.1f times stide by a table of tuples"
-	       " (automaton alone: %.2f ns; image %u KB)\n", windows, windows > 1 ? "s" : " ", best / CALLS * 1e9,
-	       CALLS / best / 1e6, naive / best, bare / CALLS * 1e9, image.header->cells / 64);
+	       " (automaton alone: %.2f ns; image %u KB)\n", windows, windows > 1 ? "s" : " ", best / CACHED * 1e9,
+	       CACHED / best / 1e6, naive / best, bare / CACHED * 1e9, image.header->cells / 64);
 	counts_done(&counts);
 	image_free(&image);
 	free(table.grams);
@@ -210,14 +215,14 @@ static void bench_loading(struct event *events)
 	}
 	for (int i = 0; i < 2 * ROUNDS; i++) {
 		struct profile *profile = NULL;
-		double start = now(), loaded;
+		double start = processor_time(), loaded;
 
 		if (profile_open(path, PROFILE_READ, NULL, &profile, NULL) < 0 || profile_counts(profile, 0, &counts, NULL) < 0)
 			return;
-		loaded = now();
+		loaded = processor_time();
 		freeze(&counts, ARCH_X86_64, &image, NULL);
 		load = MIN(load, loaded - start);
-		froze = MIN(froze, now() - loaded);
+		froze = MIN(froze, processor_time() - loaded);
 		profile_close(profile);
 		if (i < 2 * ROUNDS - 1) {
 			counts_done(&counts);
