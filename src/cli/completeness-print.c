@@ -18,6 +18,14 @@ void completeness_print_line(const struct completeness *c, FILE *out)
 			completeness_word(c->level), 100 * c->unseen, 100 * c->unseen_calls);
 }
 
+/* Two digits are as many as a forecast is good for. */
+static double two_digits(double x)
+{
+	double unit = pow(10, floor(log10(fmax(x, 1))) - 1);
+
+	return x < 100 ? ceil(x) : round(x / unit) * unit;
+}
+
 static void print_forecast(const struct completeness *c, FILE *out)
 {
 	if (c->unseen == 0)
@@ -25,7 +33,7 @@ static void print_forecast(const struct completeness *c, FILE *out)
 	else if (isinf(c->halving))
 		fprintf(out, "  No end in sight: at this pace more sessions would bring as much that is new.\n");
 	else if (c->halving > 0)
-		fprintf(out, "  About %.2g more sessions like these would halve that.\n", c->halving);
+		fprintf(out, "  About %.0f more sessions like these would halve that.\n", two_digits(c->halving));
 }
 
 static void print_curve(const struct completeness *c, FILE *out)
@@ -58,7 +66,7 @@ static void print_thin(const struct completeness *c, enum syscall_arch arch, FIL
 			syscall_label(arch, c->thin[i].call, buffer, sizeof(buffer)));
 	if (c->n_thin)
 		fprintf(out, c->all_thin > c->n_thin ? ", and %zu more\n" : "\n", c->all_thin - c->n_thin);
-	for (size_t i = 0; i < c->n_sources; i++) {
+	for (size_t i = 0; i < c->n_sources && c->sources[0].only < c->sequences; i++) {
 		char source[512];
 
 		fprintf(out, "%s %8" PRIu64 " of %" PRIu64 "  %s\n", i ? "   " : "  Sequences that one run alone brought:\n   ",

@@ -66,9 +66,9 @@ void calibration_say(struct calibration *c, const struct calibrate_config *confi
 			 "about %.0f sessions would do", c->needed);
 	else if (c->thin)
 		snprintf(c->text, sizeof(c->text),
-			 "training is too thin to promise %s%s%s: expect %s (95 %%: %s to %s), from %.0f sessions in %.0f groups of "
-			 "similar ones; about %.0f sessions would do", before, rate, after, expected, low, high, c->sessions,
-			 c->clusters, c->needed);
+			 "training is too thin to promise %s%s%s: expect %s (95 %%: %s to %s), from %.0f sessions, worth %.0f "
+			 "independent ones; about %.0f would do", before, rate, after, expected, low, high, c->sessions,
+			 c->effective, c->needed);
 	else
 		snprintf(c->text, sizeof(c->text),
 			 "expect %s%s%s (95 %%: %s to %s), estimated by leaving out each of %.0f groups of similar sessions among %.0f",
@@ -137,8 +137,9 @@ int calibrate_folds(const struct folds *folds, const struct calibrate_config *co
 	c.clusters = folds->n_folds;
 	c.effective = limits.effective;
 	c.needed = limits.needed;
-	c.thin = limits.thin;
 	wilson(limits.alarms / limits.sessions, limits.effective, &c.low, &c.high);
+	/* Few sessions may be enough, if hardly one of them alarms. */
+	c.thin = limits.thin && fmax(c.high, limits.expected) > 2 * share;
 	c.expected = limits.expected * unit;
 	c.low *= unit;
 	c.high = fmax(c.high, limits.expected) * unit;

@@ -10,8 +10,9 @@
  * of N + 1 are expected and are kept within the rate. Several windows share it evenly: each is exceeded by as many sessions.
  *
  * Interval: Wilson's 95 % for the share, with the number of sessions reduced by the design effect of the folds (Kish;
- * similar sessions alarm together, so that they are worth fewer independent ones). Thin: fewer of these than 3 / rate (the
- * rule of three: 3 / n is the upper bound for what was seen 0 times of n); limits are then not set under a floor.
+ * similar sessions alarm together, so that they are worth fewer independent ones). With fewer of these than 3 / rate (the
+ * rule of three: 3 / n is the upper bound for what was seen 0 times of n) limits are not set under a floor, and if the
+ * interval goes beyond twice the rate, the training is called thin.
  */
 #ifndef IMSAFE_MODEL_CALIBRATE_H
 #define IMSAFE_MODEL_CALIBRATE_H

@@ -16,9 +16,9 @@
 
 #define OUTLIER_SESSIONS 10                  /* with fewer different sessions nobody can be told from the others */
 #define OUTLIER_CALLS    16
-#define OUTLIER_MEAN     (COST_MAX * 4 / 10) /* normality 60 % */
+#define OUTLIER_MEAN     (COST_MAX * 6 / 10) /* normality 40 % */
 #define OUTLIER_WINDOW   128
-#define OUTLIER_PEAK     (COST_MAX * 6 / 10) /* normality 40 % */
+#define OUTLIER_PEAK     (COST_MAX * 8 / 10) /* normality 20 % */
 #define OUTLIER_UNKNOWN  8
 
 struct outlier {
