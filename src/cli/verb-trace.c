@@ -16,6 +16,7 @@
 #include "trace/thread-table.h"
 #include "trace/trace.h"
 
+#define PROGRAM "imsafe trace"
 #define TARGETS_MAX     (3 * OPTION_LIST_MAX + 1)
 #define FLUSH_SECONDS   5 /* what a file can lack after a crash */
 #define FAREWELL_SECONDS 2 /* for a command to end by itself after Ctrl-C, which it gets too */
@@ -322,7 +323,6 @@ static int open_sensor(struct recording *recording, struct errmsg *err)
 		.times = true,
 	};
 	size_t n = 0;
-	int r;
 
 	for (size_t i = 0; i < config->pids.n; i++) {
 		unsigned long long pid;
@@ -337,14 +337,7 @@ static int open_sensor(struct recording *recording, struct errmsg *err)
 	if (recording->command)
 		targets[n++] = (struct target){ .kind = TARGET_COMMAND, .argv = recording->command, .mask = &recording->mask };
 	sensor_config.n_targets = n;
-	r = sensor_open(config->sensor, &sensor_config, &recording->sensor, err);
-	if (r >= 0 && *err->text && !config->quiet && !recording->messages.syslog) {
-		char why[sizeof(err->text) * 4];
-
-		messages_note(&recording->messages, "using the %s sensor (%s)", recording->sensor->info.name,
-			      escape_text(why, sizeof(why), err->text));
-	}
-	return r;
+	return sensor_open(config->sensor, &sensor_config, &recording->sensor, err);
 }
 
 /* Until the application ends (0), an interrupt (1) or an error. */
@@ -392,9 +385,9 @@ static void say_result(const struct recording *recording, double seconds)
 	if (stats.unknown_origins && !recording->config.no_origins)
 		snprintf(unknown, sizeof(unknown), "; where %" PRIu64 " of them came from is not known", stats.unknown_origins);
 	if ((!recording->config.quiet && !recording->messages.syslog) || recording->gaps)
-		messages_note(&recording->messages, "recorded %" PRIu64 " call%s of %" PRIu64 " thread%s in %.1f s; %s%s",
-			      recording->calls, recording->calls == 1 ? "" : "s", recording->n_threads, recording->n_threads == 1 ? "" : "s", seconds, gaps,
-			      unknown);
+		messages_note(&recording->messages, "recorded %" PRIu64 " call%s of %" PRIu64 " thread%s%s%s in %.1f s; %s%s",
+			      recording->calls, recording->calls == 1 ? "" : "s", recording->n_threads, recording->n_threads == 1 ? "" : "s", recording->sensor ? " by " : "",
+			      recording->sensor ? recording->sensor->info.name : "", seconds, gaps, unknown);
 }
 
 static int trace_live(struct recording *recording, struct errmsg *err)
@@ -423,7 +416,9 @@ static int trace_live(struct recording *recording, struct errmsg *err)
 	r = recording->sensor->info.application ? open_waiting_writers(recording, err) : 0;
 	if (r >= 0) {
 		background_ready(&recording->ready, EXIT_OK);
-		if (recording->command)
+		if (config->background)
+			messages_open(&recording->messages, PROGRAM, true);
+		if (recording->command || config->background)
 			service_hand_over(&recording->messages, writes_stdout);
 		r = record(recording, err);
 		if (r >= 0)
@@ -509,7 +504,7 @@ static int verb_trace_run(int argc, char **argv)
 	sigprocmask(SIG_SETMASK, NULL, &recording.mask);
 	recording.command = split_command(&argc, argv);
 	recording.connection = recording.command && service_has_connection();
-	messages_open(&recording.messages, "imsafe trace", false);
+	messages_open(&recording.messages, PROGRAM, false);
 	r = options_parse(&verb_trace, argc, argv, &recording.config, false, &rest, &err);
 	if (r > 0)
 		return EXIT_OK;
@@ -526,9 +521,6 @@ static int verb_trace_run(int argc, char **argv)
 	if (r >= 0)
 		r = run(&recording, argc - rest, argv + rest, &err);
 	status = r < 0 ? EXIT_ERROR : EXIT_OK;
-	/* In the background, what goes wrong at first is still told to whoever waits for it, afterwards to syslog. */
-	if (recording.config.background && recording.ready < 0)
-		messages_open(&recording.messages, "imsafe trace", true);
 	if (r < 0)
 		messages_error(&recording.messages, &err);
 	background_ready(&recording.ready, status);
