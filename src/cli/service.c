@@ -128,6 +128,7 @@ int interrupts_open(int *ret_fd, sigset_t *ret_mask)
 {
 	static struct interrupts interrupts; /* the thread's, for as long as the program runs */
 	pthread_attr_t attributes;
+	struct sigaction hangup;
 	sigset_t blocked;
 	pthread_t thread;
 	int r;
@@ -138,7 +139,8 @@ int interrupts_open(int *ret_fd, sigset_t *ret_mask)
 	sigemptyset(&interrupts.signals);
 	sigaddset(&interrupts.signals, SIGINT);
 	sigaddset(&interrupts.signals, SIGTERM);
-	sigaddset(&interrupts.signals, SIGHUP);
+	if (sigaction(SIGHUP, NULL, &hangup) < 0 || hangup.sa_handler != SIG_IGN) /* nohup means it */
+		sigaddset(&interrupts.signals, SIGHUP);
 	blocked = interrupts.signals;
 	sigaddset(&blocked, SIGPIPE);
 	pthread_sigmask(SIG_BLOCK, &blocked, ret_mask);
