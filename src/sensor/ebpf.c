@@ -2,6 +2,7 @@
 /* The recording sensor of the driver: record.bpf.c behind the interface of all sensors. */
 #include <bpf/bpf.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
@@ -140,14 +141,49 @@ static int flush(struct ebpf *e)
 	return r < 0 ? r : 0;
 }
 
-/* Where a file that calls came from has its name: among the mappings of the process that was first seen in it. */
-static int find_module(struct ebpf *e, const struct driver_module *module)
+/* A file that we have mapped, too: the dynamic linker and the C library, mostly. */
+static bool find_among_ours(const struct driver_file *file, struct mapping *ret_mapping)
+{
+	_cleanup_fclose_ FILE *maps = fopen("/proc/self/maps", "re");
+	char line[PATH_MAX + 256];
+
+	while (maps && fgets(line, sizeof(line), maps)) {
+		unsigned major, minor;
+		unsigned long long inode;
+		int at = 0;
+
+		if (sscanf(line, "%*s %*s %*s %x:%x %llu %n", &major, &minor, &inode, &at) < 3 || !at || line[at] != '/' ||
+		    inode != file->inode || (major << 20 | minor) != file->device)
+			continue;
+		line[strcspn(line, "\n")] = '\0';
+		*ret_mapping = (struct mapping){ .inode = inode, .device_major = major, .device_minor = minor };
+		snprintf(ret_mapping->name, sizeof(ret_mapping->name), "%s", line + at);
+		return true;
+	}
+	return false;
+}
+
+/*
+ * Where a file that calls came from has its name: among the mappings of the process that was first seen in it. If that has
+ * ended already, the file may still be the application's own, or one that we have mapped.
+ */
+static int find_module(struct ebpf *e, const struct driver_module *module, const struct driver_file *file)
 {
 	struct mapping mapping = { .name = "?" };
 	char build_id[41] = "";
+	struct stat st;
 
-	if (!mapping_find((pid_t)module->pid, module->start, &mapping) && mapping_has_file(&mapping))
+	if (!mapping_find((pid_t)module->pid, module->start, &mapping) && mapping_has_file(&mapping)) {
 		mapping_build_id(&mapping, (pid_t)module->pid, build_id);
+	} else if (*e->application && !stat(e->application, &st) && st.st_ino == file->inode) {
+		mapping = (struct mapping){ .inode = st.st_ino, .device_major = major(st.st_dev), .device_minor = minor(st.st_dev) };
+		snprintf(mapping.name, sizeof(mapping.name), "%s", e->application);
+		build_id_read(mapping.name, build_id);
+	} else if (find_among_ours(file, &mapping)) {
+		mapping_build_id(&mapping, getpid(), build_id);
+	} else {
+		mapping = (struct mapping){ .name = "?" };
+	}
 	return modules_add(&e->sensor.modules, mapping.name, build_id,
 			   makedev(mapping.device_major, mapping.device_minor), mapping.inode);
 }
@@ -166,7 +202,7 @@ static int find_modules(struct ebpf *e)
 		last = &file;
 		if (bpf_map_lookup_elem(map, &file, &module) || module.index > DRIVER_MODULES_MAX || e->module[module.index])
 			continue;
-		int index = find_module(e, &module);
+		int index = find_module(e, &module, &file);
 
 		if (index == -ENOMEM)
 			return index;

@@ -439,24 +439,6 @@ static void test_two(const struct image *other)
 	ok(r == -EEXIST && strstr(err.file, "subject"), "a program belongs to one application only");
 }
 
-/* Guards' objects that the kernel holds. */
-static unsigned count_objects(void)
-{
-	unsigned n = 0;
-
-	for (uint32_t id = 0; !bpf_map_get_next_id(id, &id);) {
-		struct bpf_map_info info = { 0 };
-		uint32_t size = sizeof(info);
-		int fd = bpf_map_get_fd_by_id(id);
-
-		if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &size))
-			n += !strcmp(info.name, "image") || !strcmp(info.name, "images") || !strcmp(info.name, "samples");
-		if (fd >= 0)
-			close(fd);
-	}
-	return n;
-}
-
 int main(int argc, char **argv)
 {
 	struct image other = { 0 };
@@ -488,9 +470,7 @@ int main(int argc, char **argv)
 	test_replace(&other);
 	test_two(&other);
 	forget();
-	/* The kernel frees them a little later. */
-	for (int i = 0; i < 50 && (after = count_objects()) > before; i++)
-		usleep(100000);
+	after = count_down_to(before);
 	ok(after <= before, "nothing is left in the kernel (%u objects before, %u after)", before, after);
 	image_free(&image);
 	image_free(&other);
