@@ -118,7 +118,7 @@ static const struct option_spec options[] = {
 	OPTION_UINT(0, "min-calls", "N", struct monitor_config, min_calls, 1, 65535, "judge no thread before so many calls"),
 	OPTION_CALL(0, "detector", "NAME", parse_detector, "predictor (default), or sequences: learned sequence or not"),
 	OPTION_STRING(0, "foreign", "on|off|sites", struct monitor_config, foreign,
-		      "alarm at the first call from a stack, heap, ... (on); sites: or from where training saw none"),
+		      "alarm at the first call from a stack, heap ... (on); sites: or from where training saw none"),
 	OPTION_STRING('l', "log", "FILE", struct monitor_config, log, "write the normality after each call, for 'imsafe plot'"),
 	OPTION_STRING('e', "exec", "COMMAND", struct monitor_config, command,
 		      "run COMMAND on an alarm: $IMSAFE_HEADLINE, $IMSAFE_PID ..., JSON on its standard input"),
