@@ -186,10 +186,11 @@ int eval_report_chart(const struct evaluation *evaluation, const char *path, str
 {
 	struct chart_point *points[DETECTORS_MAX] = { 0 };
 	struct chart_series series[DETECTORS_MAX];
+	struct chart_marker legend[DETECTORS_MAX]; /* inside the plot, where a ROC curve has room */
 	char names[DETECTORS_MAX][80], title[300];
 	size_t n = evaluation->n_detectors;
 	struct chart chart = {
-		.title = title, .series = series, .n_series = n,
+		.title = title, .series = series, .n_series = n, .markers = legend, .n_markers = n, .no_legend = true,
 		.subtitle = "attacks detected against normal processes that raise an alarm",
 		.x = { .label = "false alarms", .unit = "%", .min = 0, .max = 100 },
 		.y = { .label = "detected", .unit = "%", .min = 0, .max = 100 },
@@ -198,8 +199,12 @@ int eval_report_chart(const struct evaluation *evaluation, const char *path, str
 
 	snprintf(title, sizeof(title), "Detection in %s", evaluation->set->name);
 	for (size_t d = 0; d < n && r >= 0; d++) {
-		snprintf(names[d], sizeof(names[d]), "%s, AUC %.3f", evaluation->detectors[d].name,
-			 evaluation->results[d].measures[0].value);
+		snprintf(names[d], sizeof(names[d]), "%s%s, AUC %.3f", d < CHART_SERIES_COLORS ? "" : "(dashes) ",
+			 evaluation->detectors[d].name, evaluation->results[d].measures[0].value);
+		legend[d] = (struct chart_marker){
+			.kind = CHART_MARK_POINT, .x = 62, .y = 46 - (double)d * fmin(4, 44.0 / (double)n), .label = names[d],
+			.color = (enum chart_color)(d % CHART_SERIES_COLORS),
+		};
 		series[d] = (struct chart_series){
 			.name = names[d], .color = (enum chart_color)(d % CHART_SERIES_COLORS),
 			.style = d < CHART_SERIES_COLORS ? CHART_LINE : CHART_DASHES,
