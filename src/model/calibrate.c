@@ -71,8 +71,9 @@ void calibration_say(struct calibration *c, const struct calibrate_config *confi
 			 c->effective, c->needed);
 	else
 		snprintf(c->text, sizeof(c->text),
-			 "expect %s%s%s (95 %%: %s to %s), estimated by leaving out each of %.0f groups of similar sessions among %.0f",
-			 before, expected, after, low, high, c->clusters, c->sessions);
+			 "expect %s%s%s (95 %%: %s to %s), estimated by leaving out each of %.0f groups of similar sessions among %.0f%s",
+			 before, expected, after, low, high, c->clusters, c->sessions,
+			 c->policy.window[0].limit < COST_MAX ? "" : "; it finds little: allow more (--rate) or train for longer");
 }
 
 /* The defaults; the policy has its windows already. */

@@ -131,14 +131,16 @@ uint16_t limit_scaled(double threshold, unsigned length)
 	return (uint16_t)lround((1 - threshold / 100 * fmin(1, sqrt(length / (double)MEAN_DEFAULT))) * COST_MAX);
 }
 
-static void raise_to_floor(struct policy *policy, const struct limits *limits)
+/* Limits of thin training are kept between those of two thresholds. */
+static void keep_in_bounds(struct policy *policy, const struct limits *limits)
 {
 	double part = fmax(0, 1 - limits->effective / limits->needed);
 
 	for (int w = 0; w < MEAN_WINDOWS && policy->window[w].length; w++) {
 		__u16 lowest = (__u16)lround(part * limit_scaled(THRESHOLD_FLOOR, policy->window[w].length));
+		__u16 highest = limit_scaled(THRESHOLD_LEAST, policy->window[w].length);
 
-		policy->window[w].limit = MAX(policy->window[w].limit, lowest);
+		policy->window[w].limit = MIN(MAX(policy->window[w].limit, lowest), highest);
 	}
 }
 
@@ -167,7 +169,7 @@ int limits_choose(const struct peaks *peaks, size_t n, double rate, struct polic
 		return r;
 	limits.thin = limits.effective < limits.needed;
 	if (limits.thin)
-		raise_to_floor(policy, &limits);
+		keep_in_bounds(policy, &limits);
 	for (size_t i = 0; i < n; i++)
 		limits.alarms += peaks_alarm(&peaks[i], policy) ? (double)peaks[i].copies : 0;
 	/* No fewer than one of as many independent sessions as they are worth. */

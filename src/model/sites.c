@@ -20,7 +20,8 @@ void sites_done(struct sites *sites)
 
 void sites_next_stream(struct sites *sites)
 {
-	memset(sites->translated, 0, sites->n_translated * sizeof(*sites->translated));
+	if (sites->n_translated)
+		memset(sites->translated, 0, sites->n_translated * sizeof(*sites->translated));
 }
 
 static size_t hash(uint32_t module, uint32_t call, uint64_t offset)

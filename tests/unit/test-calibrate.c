@@ -61,15 +61,19 @@ static void check_thin(void)
 	ok(limit_scaled(60, MEAN_DEFAULT) == lround(0.4 * COST_MAX) && limit_scaled(60, 1024) == limit_scaled(60, MEAN_DEFAULT) &&
 	   limit_scaled(60, 8) == lround(0.7 * COST_MAX), "by the square root of the length: 60 %% over 32 calls, 30 %% over 8");
 	for (unsigned i = 0; i < 10; i++)
-		peaks[i].window[0] = (uint16_t)(30000 + i);
+		peaks[i].window[0] = (uint16_t)(20000 + i);
 	policy = windows(32, 0);
 	limits_choose(peaks, 10, 0.01, &policy, &limits);
-	ok(policy.window[0].limit == 30009, "or the highest peak, if that is higher");
+	ok(policy.window[0].limit == 20009, "or the highest peak, if that is higher");
 	/* The highest one was met three times: it would not be new. */
 	peaks[9].copies = 3;
 	limits_choose(peaks, 10, 0.01, &policy, &limits);
-	ok(policy.window[0].limit == 30009 && limits.sessions == 12 && limits.expected == 1. / 11,
+	ok(policy.window[0].limit == 20009 && limits.sessions == 12 && limits.expected == 1. / 11,
 	   "equal sessions are counted, but are worth one");
+	peaks[9].window[0] = 60000;
+	limits_choose(peaks, 10, 0.01, &policy, &limits);
+	ok(policy.window[0].limit == limit_scaled(THRESHOLD_LEAST, 32) && limits.alarms == 3,
+	   "a session that nothing else is like does not make a threshold that finds nothing");
 }
 
 static uint64_t state;
