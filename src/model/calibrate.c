@@ -66,9 +66,9 @@ void calibration_say(struct calibration *c, const struct calibrate_config *confi
 			 "about %.0f sessions would do", c->needed);
 	else if (c->thin)
 		snprintf(c->text, sizeof(c->text),
-			 "training is too thin to promise %s%s%s: expect %s (95 %%: %s to %s), from %.0f sessions, worth %.0f "
-			 "independent ones; about %.0f would do", before, rate, after, expected, low, high, c->sessions,
-			 c->effective, c->needed);
+			 "training is too thin to promise %s%s%s: expect %s%s (95 %%: %s to %s), from %.0f sessions, worth %.0f "
+			 "independent ones; about %.0f would do", before, rate, after, expected, config->per_day ? "" : " %", low, high,
+			 c->sessions, c->effective, c->needed);
 	else
 		snprintf(c->text, sizeof(c->text),
 			 "expect %s%s%s (95 %%: %s to %s), estimated by leaving out each of %.0f groups of similar sessions among %.0f%s",
