@@ -245,9 +245,10 @@ static void draw_lines(const struct paper *p, const struct chart *chart)
 		cairo_line_to(p->cr, line->vertical ? x : p->right, line->vertical ? p->bottom : y);
 		cairo_stroke(p->cr);
 		cairo_set_dash(p->cr, NULL, 0, 0);
+		/* At the left and below: what is normal lies above a threshold, and what is new at the right. */
 		if (line->label)
-			put_label(p, line->vertical ? x + 5 : p->right - 6, line->vertical ? p->top + 14 : y - 6, line->vertical ? 0 : 1,
-				  line->color, line->label);
+			put_label(p, line->vertical ? x + 5 : p->left + 8,
+				  line->vertical ? p->top + 14 : y + (y + 24 < p->bottom ? 18 : -6), 0, line->color, line->label);
 	}
 }
 
