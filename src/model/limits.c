@@ -140,7 +140,9 @@ static void keep_in_bounds(struct policy *policy, const struct limits *limits)
 		__u16 lowest = (__u16)lround(part * limit_scaled(THRESHOLD_FLOOR, policy->window[w].length));
 		__u16 highest = limit_scaled(THRESHOLD_LEAST, policy->window[w].length);
 
-		policy->window[w].limit = MIN(MAX(policy->window[w].limit, lowest), highest);
+		policy->window[w].limit = MAX(policy->window[w].limit, lowest);
+		if (limits->effective <= HARDLY_ANYTHING)
+			policy->window[w].limit = MIN(policy->window[w].limit, highest);
 	}
 }
 

@@ -11,7 +11,8 @@
 
 #define THRESHOLD_DEFAULT 60.0 /* percent; when there is nothing to calibrate from */
 #define THRESHOLD_FLOOR   80.0 /* percent; with little to calibrate from, no threshold is above it */
-#define THRESHOLD_LEAST   20.0 /* percent; nor below it: sessions that have nothing in common would ask for one that finds nothing */
+#define THRESHOLD_LEAST   20.0 /* percent; nor, with hardly anything to calibrate from, below it: it would find nothing */
+#define HARDLY_ANYTHING   10   /* independent sessions */
 #define MEAN_DEFAULT      32   /* calls; the one that is shown */
 
 /*
@@ -49,7 +50,7 @@ struct limits {
  * Sets the limits of the policy's windows to the lowest ones at which no more than the share rate of new sessions is
  * expected to alarm, each window exceeded by as many sessions as the others. A few equal sessions do not make a tight
  * threshold: thin training gets no limit under a floor that falls from THRESHOLD_FLOOR's (nothing known) to none (enough
- * known), and none above THRESHOLD_LEAST's. -ENOMEM.
+ * known), and none above THRESHOLD_LEAST's from HARDLY_ANYTHING or fewer independent sessions. -ENOMEM.
  */
 int limits_choose(const struct peaks *peaks, size_t n, double rate, struct policy *policy, struct limits *ret_limits);
 
