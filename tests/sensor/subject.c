@@ -11,10 +11,13 @@
  *   spawn:N                                   N children, one after another, that execute this program and end
  *   reuse:N                                   N children with the same process id, on one CPU after another
  *   busy:N                                    four threads with exactly N calls each, then their ends
+ *   again                                     all steps from the first, until standard input is closed
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -197,6 +200,13 @@ static void busy(long n)
 	}
 }
 
+static bool is_open(int fd)
+{
+	struct pollfd input = { .fd = fd, .events = POLLIN };
+
+	return poll(&input, 1, 0) == 0;
+}
+
 int main(int argc, char **argv)
 {
 	for (int i = 1; i < argc; i++) {
@@ -221,6 +231,8 @@ int main(int argc, char **argv)
 			busy(n);
 		else if (!strncmp(argv[i], "wait:", 5))
 			usleep((useconds_t)n * 1000);
+		else if (!strcmp(argv[i], "again"))
+			i = is_open(STDIN_FILENO) ? 0 : i;
 		else if (!strcmp(argv[i], "exec"))
 			become(NULL);
 		else if (!strcmp(argv[i], "thread-exec") && !pthread_create(&thread, NULL, become, NULL))
