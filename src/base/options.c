@@ -113,13 +113,13 @@ static const struct option_spec *find_letter(const struct verb *verb, char lette
 	return NULL;
 }
 
-static int unknown_option(const struct verb *verb, const char *arg, struct errmsg *err)
+static int unknown_option(const char *program, const char *arg, struct errmsg *err)
 {
-	return errmsg_set(err, -EINVAL, NULL, 0, "there is no option '%s'; try 'imsafe %s --help'", arg, verb->name);
+	return errmsg_set(err, -EINVAL, NULL, 0, "there is no option '%s'; try '%s --help'", arg, program);
 }
 
 /* One argument that begins with "--". Returns how many arguments were used, or -EINVAL. */
-static int parse_long(const struct verb *verb, char **argv, void *config, struct errmsg *err)
+static int parse_long(const struct verb *verb, const char *program, char **argv, void *config, struct errmsg *err)
 {
 	const char *name = argv[0] + 2, *equals = strchr(name, '=');
 	const struct option_spec *spec = find_long(verb, name, equals ? (size_t)(equals - name) : strlen(name));
@@ -127,7 +127,7 @@ static int parse_long(const struct verb *verb, char **argv, void *config, struct
 	int used = 1;
 
 	if (!spec)
-		return unknown_option(verb, argv[0], err);
+		return unknown_option(program, argv[0], err);
 	if (!spec->value && value)
 		return errmsg_set(err, -EINVAL, NULL, 0, "--%s takes no value", spec->name);
 	if (spec->value && !value && !value_is_optional(spec)) {
@@ -140,14 +140,14 @@ static int parse_long(const struct verb *verb, char **argv, void *config, struct
 }
 
 /* One argument of letters. Returns how many arguments were used, or -EINVAL. */
-static int parse_letters(const struct verb *verb, char **argv, void *config, struct errmsg *err)
+static int parse_letters(const struct verb *verb, const char *program, char **argv, void *config, struct errmsg *err)
 {
 	for (const char *letter = argv[0] + 1; *letter; letter++) {
 		const struct option_spec *spec = find_letter(verb, *letter);
 		const char *value = NULL;
 
 		if (!spec)
-			return unknown_option(verb, argv[0], err);
+			return unknown_option(program, argv[0], err);
 		if (spec->value) {
 			int used = 1;
 
@@ -191,7 +191,7 @@ int options_parse(const struct verb *verb, int argc, char **argv, void *config, 
 			break;
 		}
 		if (!strcmp(argv[i], "--help") || (!strcmp(argv[i], "-h") && !find_letter(verb, 'h'))) {
-			options_help(verb, stdout);
+			options_help(verb, argv[0], stdout);
 			return 1;
 		}
 		if (argv[i][0] != '-' || !argv[i][1]) {
@@ -201,8 +201,7 @@ int options_parse(const struct verb *verb, int argc, char **argv, void *config, 
 			i++;
 			continue;
 		}
-		used = argv[i][1] == '-' ? parse_long(verb, argv + i, config, err) :
-					   parse_letters(verb, argv + i, config, err);
+		used = (argv[i][1] == '-' ? parse_long : parse_letters)(verb, argv[0], argv + i, config, err);
 		if (used < 0)
 			return -EINVAL;
 		rotate_arguments(argv + i - n, n, used);
@@ -212,9 +211,9 @@ int options_parse(const struct verb *verb, int argc, char **argv, void *config, 
 	return 0;
 }
 
-void options_help(const struct verb *verb, FILE *out)
+void options_help(const struct verb *verb, const char *program, FILE *out)
 {
-	fprintf(out, "Usage: imsafe %s %s\n\n%s\n", verb->name, verb->synopsis, verb->description);
+	fprintf(out, "Usage: %s %s\n\n%s\n", program, verb->synopsis, verb->description);
 	for (const struct verb *const *sub = verb->subverbs; sub && *sub; sub++)
 		fprintf(out, "%s  %-20s %s\n", sub == verb->subverbs ? "\n" : "", (*sub)->name, (*sub)->summary);
 	if (verb->options->type != OPTION_TYPE_END)

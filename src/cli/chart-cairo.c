@@ -417,11 +417,12 @@ static int draw_file(const struct chart *chart, enum chart_format format, double
 	cr = cairo_create(surface);
 	r = draw(cr, chart, width, height);
 	cairo_destroy(cr);
+	errno = 0; /* of write_chunk() */
 	if (format == CHART_PNG && !r && cairo_surface_write_to_png_stream(surface, write_chunk, out) != CAIRO_STATUS_SUCCESS)
-		r = -EIO;
+		r = errno ? -errno : -EIO;
 	cairo_surface_finish(surface);
 	if (!r && cairo_surface_status(surface) != CAIRO_STATUS_SUCCESS)
-		r = -EIO;
+		r = errno ? -errno : -EIO;
 	cairo_surface_destroy(surface);
 	if (fflush(out) == EOF)
 		return -errno;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* imsafe: finds the verb and runs it. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,20 +22,41 @@ const struct verb *const verbs[] = {
 /* The programs of 2000: ims-trace is "imsafe trace", and so on. NULL if that is not how we were called. */
 static const struct verb *historical_verb(const char *program)
 {
-	const char *slash = program ? strrchr(program, '/') : NULL;
-
-	if (slash)
-		program = slash + 1;
-	return program && !strncmp(program, "ims-", 4) ? verb_find(verbs, program + 4) : NULL;
+	return !strncmp(program, "ims-", 4) ? verb_find(verbs, program + 4) : NULL;
 }
 
-int main(int argc, char **argv)
+/* Output that could not be written is an error, told once. Whoever closed the pipe knows that already. */
+static int check_output(int status, const char *program)
+{
+	bool failed = ferror(stdout);
+	struct errmsg err;
+
+	errno = 0;
+	if (fflush(stdout) != EOF && !failed)
+		return status;
+	if (errno != EPIPE && status != EXIT_ERROR) {
+		errmsg_set(&err, 0, "standard output", 0, "cannot write all of it%s%s", errno ? ": " : "", errno ? strerror(errno) : "");
+		errmsg_print(&err, stderr, program);
+	}
+	clearerr(stdout);
+	return EXIT_ERROR;
+}
+
+int verb_run(const struct verb *verb, const char *program, int argc, char **argv)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "imsafe %s", verb->name);
+	argv[0] = program ? (char *)program : name;
+	return check_output(verb->run(argc, argv), argv[0]);
+}
+
+static int run(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
-	const struct verb *historical = historical_verb(argv[0]);
+	const struct verb *verb;
+	struct errmsg err;
 
-	if (historical)
-		return historical->run(argc, argv);
 	if (!*name || !strcmp(name, "--help") || !strcmp(name, "-h")) {
 		verbs_usage(*name ? stdout : stderr);
 		return *name ? EXIT_OK : EXIT_ERROR;
@@ -43,9 +65,18 @@ int main(int argc, char **argv)
 		puts("imsafe " IMSAFE_VERSION);
 		return EXIT_OK;
 	}
-	for (const struct verb *const *verb = verbs; *verb; verb++)
-		if (!strcmp(name, (*verb)->name))
-			return (*verb)->run(argc - 1, argv + 1);
-	fprintf(stderr, "imsafe: there is no verb '%.32s'; 'imsafe help' lists them\n", name);
+	verb = verb_find(verbs, name);
+	if (verb)
+		return verb_run(verb, NULL, argc - 1, argv + 1);
+	errmsg_set(&err, 0, NULL, 0, "there is no verb '%.32s'; 'imsafe help' lists them", name);
+	errmsg_print(&err, stderr, "imsafe");
 	return EXIT_ERROR;
+}
+
+int main(int argc, char **argv)
+{
+	const char *slash = argc ? strrchr(argv[0], '/') : NULL, *program = slash ? slash + 1 : argc ? argv[0] : "imsafe";
+	const struct verb *historical = historical_verb(program);
+
+	return historical ? verb_run(historical, program, argc, argv) : check_output(run(argc, argv), "imsafe");
 }

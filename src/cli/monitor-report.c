@@ -6,8 +6,6 @@
 
 #include "cli/chart.h"
 
-#define PROGRAM "imsafe monitor"
-
 /* From so many alarms on each is told in one line: who has read these will not read more of the kind. */
 #define FULL_ALARMS_MAX 20
 #define WARNING_SECONDS 10 /* in the view */
@@ -16,10 +14,7 @@ void monitor_report_message(struct monitor_report *report, const struct errmsg *
 {
 	monitor_report_leave(report);
 	progress_done(&report->progress);
-	if (report->config.messages)
-		messages_error(report->config.messages, err);
-	else
-		errmsg_print(err, stderr, PROGRAM);
+	messages_error(report->config.messages, err);
 }
 
 void monitor_report_warning(struct monitor_report *report, const struct errmsg *err)
@@ -87,15 +82,30 @@ static char *alarm_text(struct monitor_report *report, const struct explanation 
 	return text;
 }
 
+/* Told at once, not when the monitoring ends: alarms are being lost. */
+static void flush_output(struct monitor_report *report)
+{
+	struct errmsg err;
+
+	if (fflush(stdout) != EOF)
+		return;
+	report->deserted = errno == EPIPE;
+	if (!report->deserted && !report->trouble) {
+		errmsg_errno(&err, -errno, "standard output", "cannot write");
+		monitor_report_message(report, &err);
+	}
+	report->trouble = true;
+}
+
 static void print_alarm(struct monitor_report *report, const struct explanation *explanation, const struct output_context *context)
 {
 	bool brief = report->config.brief || (!report->view && context->number > FULL_ALARMS_MAX);
 	_cleanup_free_ char *text = NULL;
 	char headline[512];
 
-	if (report->config.messages)
+	if (report->config.messages->syslog)
 		messages_note(report->config.messages, "ALARM: %s", explanation_headline(explanation, headline, sizeof(headline)));
-	if (report->config.silent_stdout || report->config.messages)
+	if (report->config.silent_stdout || report->config.messages->syslog)
 		return;
 	text = alarm_text(report, explanation, context, brief && !report->view);
 	if (!text)
@@ -108,7 +118,7 @@ static void print_alarm(struct monitor_report *report, const struct explanation 
 	fputs(text, stdout);
 	if (!report->config.brief && context->number == FULL_ALARMS_MAX)
 		printf("From here on each alarm is one line.\n");
-	fflush(stdout);
+	flush_output(report);
 }
 
 static void run_command(struct monitor_report *report, json_t *json)
@@ -154,7 +164,7 @@ void monitor_report_alarm(struct monitor_report *report, const struct alarm *ala
 			progress_done(&report->progress);
 			json_dumpf(json, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
 			putchar('\n');
-			fflush(stdout);
+			flush_output(report);
 		}
 		if (json && config->command)
 			run_command(report, json);
@@ -347,11 +357,6 @@ void monitor_report_finish(struct monitor_report *report, const char *reason)
 	hook_wait(&report->hook, 10000);
 	if (report->config.json)
 		print_summary_json(report);
-	if (!report->config.quiet && !report->config.messages)
+	if (!report->config.quiet && !report->config.messages->syslog)
 		print_summary(report, reason);
-	if (fflush(stdout) == EOF) {
-		errmsg_errno(&err, -errno, "standard output", "cannot write");
-		errmsg_print(&err, stderr, PROGRAM);
-		report->trouble = true;
-	}
 }

@@ -33,7 +33,7 @@ struct monitor_report_config {
 	/* Where the counts come from if not from the report's own monitor (the kernel scores); NULL: from there. */
 	void (*stats)(void *data, struct monitor_stats *ret_stats);
 	void *stats_data;
-	const struct messages *messages; /* between inetd and a service, alarms go to syslog; NULL = to stdout */
+	const struct messages *messages; /* to syslog between inetd and a service: then alarms go there, too, not to stdout */
 };
 
 struct monitor_report {
@@ -49,6 +49,7 @@ struct monitor_report {
 	uint64_t alarms;
 	char warning[160];
 	time_t warned;
+	bool deserted; /* whoever read the alarms has gone */
 	bool trouble; /* something failed that was told already: exit status 2 */
 };
 

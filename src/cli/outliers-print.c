@@ -52,7 +52,7 @@ int outliers_print(struct profile *profile, const struct outliers *outliers, boo
 {
 	if (!outliers->n)
 		return 0;
-	fprintf(out, "imsafe: %zu session%s stand%s far from all others%s:\n", outliers->n, outliers->n == 1 ? "" : "s",
+	fprintf(out, "%zu session%s stand%s far from all others%s:\n", outliers->n, outliers->n == 1 ? "" : "s",
 		outliers->n == 1 ? "s" : "",
 		left_out ? outliers->n == 1 ? " and is left out" : " and are left out" : " (an attack in the training? a rare part of the application's life?)");
 	for (size_t i = 0; i < outliers->n && i < SHOWN; i++) {

@@ -87,7 +87,7 @@ static json_t *json_side(const struct side *side)
 	return json;
 }
 
-static int compare(struct side side[2], char **paths, struct errmsg *err)
+static int compare(struct side side[2], char **paths, const char *program, struct errmsg *err)
 {
 	unsigned length = LENGTH_MAX;
 	int r;
@@ -107,7 +107,7 @@ static int compare(struct side side[2], char **paths, struct errmsg *err)
 	for (int i = 0; i < 2; i++) {
 		if (side[i].counts.length == length)
 			continue;
-		fprintf(stderr, "imsafe: the profiles have different sequence lengths; compared at length %u\n", length);
+		fprintf(stderr, "%s: the profiles have different sequence lengths; compared at length %u\n", program, length);
 		r = counts_shorten(&side[i].counts, length);
 		if (r < 0)
 			return errmsg_errno(err, r, NULL, "comparing the profiles");
@@ -133,10 +133,10 @@ static int diff_run(int argc, char **argv)
 	if (r >= 0 && argc - rest != 2)
 		r = errmsg_set(&err, -EINVAL, NULL, 0, "name two profiles to compare");
 	if (r >= 0)
-		r = compare(side, argv + rest, &err);
+		r = compare(side, argv + rest, argv[0], &err);
 	differ = side[0].diff.n || side[1].diff.n;
 	if (r < 0) {
-		errmsg_print(&err, stderr, "imsafe");
+		errmsg_print(&err, stderr, argv[0]);
 	} else if (config.json) {
 		json_t *json = json_pack("{s:b, s:[o, o]}", "differ", differ, "profiles", json_side(&side[0]), json_side(&side[1]));
 

@@ -123,12 +123,12 @@ static bool is_learned(const struct counts *counts, int origin)
 	return freeze_origins(counts) >> origin & 1;
 }
 
-void profile_print_warnings(const struct counts *counts, FILE *out)
+void profile_print_warnings(const struct counts *counts, const char *program, FILE *out)
 {
 	for (int i = ORIGIN_ANON; i < ORIGIN_KINDS; i++) {
 		if (!counts->origin_sessions[i])
 			continue;
-		fprintf(out, "imsafe: warning: %" PRIu64 " calls, in %" PRIu64 " of %" PRIu64 " sessions, came from %s memory%s\n",
+		fprintf(out, "%s: warning: %" PRIu64 " calls, in %" PRIu64 " of %" PRIu64 " sessions, came from %s memory%s\n", program,
 			counts->origins[i], counts->origin_sessions[i], counts->sessions, origin_names[i],
 			is_learned(counts, i) ? ". That is normal for a program that compiles code as it runs (JIT), and this profile "
 						"learned it: calls from there raise NO alarm. If the application does not do that, "
@@ -136,8 +136,8 @@ void profile_print_warnings(const struct counts *counts, FILE *out)
 						". That is not learned: such calls raise an alarm. Was it an attack?");
 	}
 	if (counts->gaps)
-		fprintf(out, "imsafe: warning: the training has %" PRIu64 " gaps; what happened in them is not in the profile\n",
-			counts->gaps);
+		fprintf(out, "%s: warning: the training has %" PRIu64 " gaps; what happened in them is not in the profile\n",
+			program, counts->gaps);
 }
 
 json_t *profile_json(struct profile *profile, const struct counts *counts)
@@ -369,7 +369,7 @@ static int print_json(struct profile *profile, const struct counts *counts, cons
 	return r;
 }
 
-static int show(const char *path, const struct show_config *config, struct errmsg *err)
+static int show(const char *path, const struct show_config *config, const char *program, struct errmsg *err)
 {
 	_cleanup_(profile_closep) struct profile *profile = NULL;
 	_cleanup_(counts_done) struct counts counts = { 0 };
@@ -394,7 +394,7 @@ static int show(const char *path, const struct show_config *config, struct errms
 	if (r >= 0 && config->curve)
 		r = completeness_plot(&completeness, config->curve, err);
 	if (r >= 0 && !config->json)
-		profile_print_warnings(&counts, stderr);
+		profile_print_warnings(&counts, program, stderr);
 	return r;
 }
 
@@ -410,9 +410,9 @@ static int show_run(int argc, char **argv)
 	if (r >= 0 && argc - rest != 1)
 		r = errmsg_set(&err, -EINVAL, NULL, 0, "name one profile to show");
 	if (r >= 0)
-		r = show(argv[rest], &config, &err);
+		r = show(argv[rest], &config, argv[0], &err);
 	if (r >= 0)
 		return EXIT_OK;
-	errmsg_print(&err, stderr, "imsafe");
+	errmsg_print(&err, stderr, argv[0]);
 	return EXIT_ERROR;
 }

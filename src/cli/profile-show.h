@@ -12,7 +12,7 @@
 void profile_print_summary(struct profile *profile, const struct counts *counts, FILE *out);
 
 /* What a person must know before trusting it: gaps, code that makes calls from odd memory. */
-void profile_print_warnings(const struct counts *counts, FILE *out);
+void profile_print_warnings(const struct counts *counts, const char *program, FILE *out);
 
 /* The same as an object; NULL without memory. */
 json_t *profile_json(struct profile *profile, const struct counts *counts);

@@ -468,6 +468,6 @@ static int tune_run(int argc, char **argv)
 	if (r >= 0)
 		r = run(profile, &o, &err);
 	if (r < 0)
-		errmsg_print(&err, stderr, "imsafe");
+		errmsg_print(&err, stderr, argv[0]);
 	return r < 0 ? EXIT_ERROR : EXIT_OK;
 }

@@ -28,7 +28,7 @@ void messages_open(struct messages *messages, const char *program, bool backgrou
 	*messages = (struct messages){ .program = program };
 	messages->syslog = background || fcntl(STDERR_FILENO, F_GETFD) < 0 || is_socket(STDERR_FILENO);
 	if (messages->syslog)
-		openlog(program, LOG_PID, LOG_DAEMON);
+		openlog(NULL, LOG_PID, LOG_DAEMON); /* a tag has no blanks: imsafe or ims-trace */
 }
 
 void messages_error(const struct messages *messages, const struct errmsg *err)

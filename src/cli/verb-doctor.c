@@ -299,7 +299,7 @@ static int verb_doctor_run(int argc, char **argv)
 	if (r >= 0 && rest < argc)
 		r = errmsg_set(&err, -EINVAL, NULL, 0, "doctor takes no argument");
 	if (r < 0) {
-		errmsg_print(&err, stderr, "imsafe doctor");
+		errmsg_print(&err, stderr, argv[0]);
 		return EXIT_ERROR;
 	}
 	driver_check(&doctor.check);

@@ -75,6 +75,7 @@ static int verb_help_run(int argc, char **argv)
 	struct help_config config = { 0 };
 	struct errmsg err = { 0 };
 	const struct verb *verb;
+	char program[64];
 	int rest = 0, r;
 
 	r = options_parse(&verb_help, argc, argv, &config, false, &rest, &err);
@@ -100,16 +101,18 @@ static int verb_help_run(int argc, char **argv)
 			   config.man ? config.man : argv[rest]);
 		goto fail;
 	}
-	if (!config.man)
-		options_help(verb, stdout);
-	else if (!config.extra)
+	if (!config.man) {
+		snprintf(program, sizeof(program), "imsafe %s", verb->name);
+		options_help(verb, program, stdout);
+	} else if (!config.extra) {
 		manual_page(verb, NULL, stdout);
-	else if (read_whole(config.extra, extra, sizeof(extra), &err))
+	} else if (read_whole(config.extra, extra, sizeof(extra), &err)) {
 		manual_page(verb, extra, stdout);
-	else
+	} else {
 		goto fail;
+	}
 	return EXIT_OK;
 fail:
-	errmsg_print(&err, stderr, "imsafe");
+	errmsg_print(&err, stderr, argv[0]);
 	return EXIT_ERROR;
 }

@@ -100,6 +100,6 @@ static int verb_lab_run(int argc, char **argv)
 	execl("/bin/sh", "sh", walk, self, config.dir, config.sensor, config.server, config.step ? "step" : "go", NULL);
 	errmsg_errno(&err, -errno, "/bin/sh", "cannot be started");
 fail:
-	errmsg_print(&err, stderr, "imsafe lab");
+	errmsg_print(&err, stderr, argv[0]);
 	return EXIT_ERROR;
 }

@@ -67,6 +67,7 @@ const struct verb verb_learn = {
 enum { BATCH = 4096 };
 
 struct learning {
+	const char *program;
 	const struct learn_config *config;
 	struct sources sources;
 	struct profile *profile;
@@ -91,7 +92,7 @@ struct learning {
 static void note(struct learning *l, const struct errmsg *err)
 {
 	progress_done(&l->progress);
-	errmsg_print(err, stderr, "imsafe");
+	errmsg_print(err, stderr, l->program);
 }
 
 static bool interrupted(const struct learning *l)
@@ -463,9 +464,9 @@ static int report(struct learning *l, struct errmsg *err)
 	completeness_print_line(&completeness, stdout);
 	if (*l->calibration.text)
 		printf("Threshold: %s\n", l->calibration.text);
-	profile_print_warnings(&counts, stderr);
+	profile_print_warnings(&counts, l->program, stderr);
 	if (l->outliers_text)
-		fputs(l->outliers_text, stderr);
+		fprintf(stderr, "%s: %s", l->program, l->outliers_text);
 	return 0;
 }
 
@@ -502,7 +503,7 @@ static int prepare(struct learning *l, int argc, char **argv, struct errmsg *err
 static int verb_learn_run(int argc, char **argv)
 {
 	struct learn_config config = { 0 };
-	struct learning l = { .config = &config, .signals = -1 };
+	struct learning l = { .program = argv[0], .config = &config, .signals = -1 };
 	struct errmsg err = { 0 };
 	int rest = 0, r;
 
@@ -518,7 +519,7 @@ static int verb_learn_run(int argc, char **argv)
 	if (r >= 0)
 		r = report(&l, &err);
 	if (r < 0)
-		errmsg_print(&err, stderr, "imsafe");
+		errmsg_print(&err, stderr, argv[0]);
 	profile_close(l.profile);
 	sources_done(&l.sources);
 	outliers_done(&l.outliers);

@@ -14,7 +14,6 @@
 #include "model/calibrate.h"
 #include "model/freeze.h"
 
-#define PROGRAM "imsafe monitor"
 #define TICK    100  /* ms between two pictures, and between two writes of the log */
 #define FAREWELL 2000 /* ms for a command to end by itself after Ctrl-C */
 
@@ -393,6 +392,8 @@ static int monitor_source(struct run *run)
 			if (!deadline)
 				deadline = now + FAREWELL;
 		}
+		if (run->report.deserted && !run->config.command && !run->config.log && !run->config.respond)
+			break;
 		if (ended)
 			continue;
 		if (run->guarding.guard)
@@ -512,7 +513,7 @@ static int run_monitor(struct run *run, const char *profile)
 		.image = &run->judge.image, .policy = &run->judge.policy, .dry_run = config->dry_run, .json = config->json,
 		.quiet = config->quiet, .brief = config->brief, .silent_stdout = config->json || config->quiet || log_to_stdout,
 		.live = !config->source.trace, .title = run->source.title, .record = run->source.record,
-		.messages = run->messages.syslog ? &run->messages : NULL,
+		.messages = &run->messages,
 	};
 	int r = check_config(run, &report.response);
 
@@ -530,7 +531,7 @@ static int run_monitor(struct run *run, const char *profile)
 		return r;
 	if (config->source.argv)
 		service_hand_over(&run->messages, !run->connection);
-	if (!report.quiet && !report.messages)
+	if (!report.quiet && !run->messages.syslog)
 		print_start(run, profile);
 	r = monitor_report_init(&run->report, &report, run->err);
 	if (r < 0)
@@ -566,7 +567,7 @@ static int verb_monitor_run(int argc, char **argv)
 	int rest = 0, r;
 
 	run.connection = command && service_has_connection();
-	messages_open(&run.messages, PROGRAM, false);
+	messages_open(&run.messages, argv[0], false);
 	run.config.source.argv = command;
 	sigprocmask(SIG_SETMASK, NULL, &run.mask);
 	r = options_parse(&verb_monitor, argc, argv, &run.config, false, &rest, &err);

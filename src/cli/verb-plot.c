@@ -333,11 +333,7 @@ static int draw(struct plot *plot, const struct log_info *info, const char *path
 		terminal.width = config->width;
 	if (config->ascii)
 		terminal.color = terminal.utf8 = false;
-	if (chart_draw_terminal(&chart, &terminal, stdout) < 0)
-		return errmsg_errno(err, -ENOMEM, path, "cannot draw");
-	if (fflush(stdout) == EOF)
-		return errmsg_errno(err, -errno, "standard output", "cannot write");
-	return 0;
+	return chart_draw_terminal(&chart, &terminal, stdout) < 0 ? errmsg_errno(err, -ENOMEM, path, "cannot draw") : 0;
 }
 
 static int choose_format(const struct plot_config *config, enum chart_format *ret_format, struct errmsg *err)
@@ -401,6 +397,6 @@ static int verb_plot_run(int argc, char **argv)
 		r = plot(&state, argc, argv, rest, &err);
 	plot_done(&state);
 	if (r < 0)
-		errmsg_print(&err, stderr, "imsafe plot");
+		errmsg_print(&err, stderr, argv[0]);
 	return r < 0 ? EXIT_ERROR : EXIT_OK;
 }

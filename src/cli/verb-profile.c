@@ -10,9 +10,9 @@
 
 static const struct option_spec no_options[] = { OPTION_END };
 
-static int fail(const struct errmsg *err)
+static int fail(const char *program, const struct errmsg *err)
 {
-	errmsg_print(err, stderr, "imsafe");
+	errmsg_print(err, stderr, program);
 	return EXIT_ERROR;
 }
 
@@ -86,7 +86,7 @@ static int merge_run(int argc, char **argv)
 	if (r >= 0)
 		r = profile_commit(to, &err);
 	if (r < 0)
-		return fail(&err);
+		return fail(argv[0], &err);
 	printf("added %d learning run%s\n", added, added == 1 ? "" : "s");
 	return EXIT_OK;
 }
@@ -224,7 +224,7 @@ static int subtract_run(int argc, char **argv)
 	if (r >= 0)
 		r = subtract(&s, argv[rest], &err);
 	free(s.ids);
-	return r < 0 ? fail(&err) : EXIT_OK;
+	return r < 0 ? fail(argv[0], &err) : EXIT_OK;
 }
 
 /* ---- check ---- */
@@ -255,14 +255,14 @@ static int check_run(int argc, char **argv)
 	if (r >= 0 && rest == argc)
 		r = errmsg_set(&err, -EINVAL, NULL, 0, "name a profile to check");
 	if (r < 0)
-		return fail(&err);
+		return fail(argv[0], &err);
 	for (int i = rest; i < argc; i++) {
 		_cleanup_(profile_closep) struct profile *profile = NULL;
 		char text[4 * 4096];
 
 		r = profile_open(argv[i], PROFILE_READ, NULL, &profile, &err);
 		if (r < 0) {
-			fail(&err);
+			fail(argv[0], &err);
 			status = EXIT_ERROR;
 			continue;
 		}
@@ -271,7 +271,7 @@ static int check_run(int argc, char **argv)
 			printf("%s: sound\n", escape_text(text, sizeof(text), argv[i]));
 			continue;
 		}
-		fail(&err);
+		fail(argv[0], &err);
 		status = r != -EBADMSG ? EXIT_ERROR : MAX(status, EXIT_ALARM);
 	}
 	return status;
@@ -358,7 +358,7 @@ static int export_run(int argc, char **argv)
 		r = profile_open(argv[rest], PROFILE_READ, NULL, &profile, &err);
 	if (r >= 0)
 		r = write_text(profile, &config, &err);
-	return r < 0 ? fail(&err) : EXIT_OK;
+	return r < 0 ? fail(argv[0], &err) : EXIT_OK;
 }
 
 static int import_run(int argc, char **argv)
@@ -382,7 +382,7 @@ static int import_run(int argc, char **argv)
 	}
 	if (r >= 0)
 		r = profile_import(config.output, file ? file : stdin, file ? argv[rest] : "standard input", &err);
-	return r < 0 ? fail(&err) : EXIT_OK;
+	return r < 0 ? fail(argv[0], &err) : EXIT_OK;
 }
 
 /* ---- the verb of these verbs ---- */
@@ -421,10 +421,10 @@ static int verb_profile_run(int argc, char **argv)
 		const struct verb *verb = verb_find(subverbs, argv[rest]);
 
 		if (verb)
-			return verb->run(argc - rest, argv + rest);
+			return verb_run(verb, NULL, argc - rest, argv + rest);
 	}
 	if (r >= 0)
 		errmsg_set(&err, -EINVAL, NULL, 0, rest < argc ? "there is no verb 'profile %.32s'; 'imsafe profile --help' lists them" :
 			   "say what to do with a profile%s; 'imsafe profile --help' lists it", rest < argc ? argv[rest] : "");
-	return fail(&err);
+	return fail(argv[0], &err);
 }

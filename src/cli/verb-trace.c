@@ -16,7 +16,6 @@
 #include "trace/thread-table.h"
 #include "trace/trace.h"
 
-#define PROGRAM "imsafe trace"
 #define TARGETS_MAX     (3 * OPTION_LIST_MAX + 1)
 #define FLUSH_SECONDS   5 /* what a file can lack after a crash */
 #define FAREWELL_SECONDS 2 /* for a command to end by itself after Ctrl-C, which it gets too */
@@ -417,7 +416,7 @@ static int trace_live(struct recording *recording, struct errmsg *err)
 	if (r >= 0) {
 		background_ready(&recording->ready, EXIT_OK);
 		if (config->background)
-			messages_open(&recording->messages, PROGRAM, true);
+			messages_open(&recording->messages, recording->messages.program, true);
 		if (recording->command || config->background)
 			service_hand_over(&recording->messages, writes_stdout);
 		r = record(recording, err);
@@ -504,7 +503,7 @@ static int verb_trace_run(int argc, char **argv)
 	sigprocmask(SIG_SETMASK, NULL, &recording.mask);
 	recording.command = split_command(&argc, argv);
 	recording.connection = recording.command && service_has_connection();
-	messages_open(&recording.messages, PROGRAM, false);
+	messages_open(&recording.messages, argv[0], false);
 	r = options_parse(&verb_trace, argc, argv, &recording.config, false, &rest, &err);
 	if (r > 0)
 		return EXIT_OK;

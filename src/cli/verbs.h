@@ -27,6 +27,12 @@ extern const struct verb verb_trace;
 /* The list of verbs with what each does. */
 void verbs_usage(FILE *out);
 
+/*
+ * Runs a verb under the name that was typed, "imsafe profile show" or "ims-monitor", which then is argv[0] and stands before
+ * its messages: in a pipeline of several it tells who speaks. program NULL: "imsafe VERB".
+ */
+int verb_run(const struct verb *verb, const char *program, int argc, char **argv);
+
 /* A verb by its name, "profile show" for one of its verbs; NULL if there is none. */
 const struct verb *verb_find(const struct verb *const *list, const char *name);
 
