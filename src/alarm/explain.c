@@ -86,16 +86,23 @@ static void explain_process(struct explanation *e)
 	const struct event *last = &e->calls[e->n_calls - 1].scored->event;
 	const struct profile_info *profile = e->profile;
 
-	process_lookup((pid_t)(e->alarm->pid ? e->alarm->pid : e->alarm->tid), &e->process);
+	if (e->alarm->process) {
+		e->process = *e->alarm->process;
+		process_refresh(&e->process);
+	} else {
+		process_lookup((pid_t)(e->alarm->pid ? e->alarm->pid : e->alarm->tid), &e->process);
+	}
 	if (!e->process.found) {
 		explain_parent(e);
 		return;
 	}
-	explain_places(e);
 	if (profile && profile->application && *profile->application && *e->process.exe)
 		e->exe_differs = !same_path(e->process.exe, profile->application);
 	if (profile && profile->build_id && *profile->build_id && *e->process.build_id)
 		e->build_differs = strcmp(profile->build_id, e->process.build_id) != 0;
+	if (e->process.ended || *e->process.exe_now) /* the memory that the calls came from is gone */
+		return;
+	explain_places(e);
 	if (e->alarm->flags & VERDICT_FOREIGN && last->site && !SITE_MODULE(last->site) &&
 	    process_mapping(e->process.pid, SITE_OFFSET(last->site), e->mapping, sizeof(e->mapping)) < 0)
 		e->mapping[0] = '\0';
@@ -161,8 +168,6 @@ char *explanation_subject(const struct explanation *e, char *buffer, size_t size
 	if (e->process.found) {
 		escape_text(name, sizeof(name), e->process.comm);
 		id = (unsigned)e->process.pid;
-	} else if (e->alarm->comm) {
-		escape_text(name, sizeof(name), e->alarm->comm);
 	} else if (e->parent) {
 		snprintf(buffer, size, "PID %u, a child of %s (PID %d),", id, escape_text(name, sizeof(name), e->parent_comm), e->parent);
 		return buffer;

@@ -9,10 +9,10 @@
 #include <stdbool.h>
 
 #include "alarm/monitor.h"
-#include "alarm/process.h"
 #include "base/cleanup.h"
 #include "model/freeze.h"
 #include "model/profile.h"
+#include "sensor/process.h"
 #include "trace/modules.h"
 
 #define EXPLAIN_EXPECTED 3
@@ -46,7 +46,7 @@ struct explanation {
 	struct explained_call calls[HISTORY_CALLS]; /* oldest first, the last one raised the alarm */
 	size_t n_calls;
 	bool live;
-	struct process_info process; /* as found in /proc now; may be incomplete, it says so */
+	struct process_info process; /* as the driver saw it at the call, else as found in /proc now */
 	pid_t parent;           /* live, and the process has ended: who made it, as found in /proc now; 0 = not known */
 	char parent_comm[17];
 	char mapping[512];      /* foreign call: the memory it came from as /proc/PID/maps has it, "" if not known */

@@ -18,12 +18,14 @@
  */
 #define MONITOR_THREADS_MAX 65536
 
+struct process_info; /* sensor/process.h */
+
 /* An alarm, as raised. Borrowed by the callback. */
 struct alarm {
 	uint64_t sequence;     /* number of the call in the stream, from 1; 0 = there is no stream: the kernel scored */
 	uint32_t tid, pid;     /* pid 0 = not known */
 	uint32_t parent;       /* the thread that made this one, 0 = not known */
-	const char *comm;      /* the process's name as the driver saw it, NULL = not known; attacker-controlled */
+	const struct process_info *process; /* as the driver saw it at the call, NULL = not known */
 	uint16_t flags;        /* enum verdict_flags of the call that raised it */
 	uint16_t window;       /* the first mean below its threshold, if VERDICT_BELOW */
 	uint32_t mean[MEAN_WINDOWS]; /* after the call, in cost units */

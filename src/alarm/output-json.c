@@ -116,6 +116,7 @@ static json_t *process_json(const struct explanation *e)
 
 	set_text(object, "name", p->comm);
 	set_text(object, "exe", p->exe);
+	set_text(object, "exe_now", p->exe_now);
 	set_text(object, "command", p->cmdline);
 	set_text(object, "build_id", p->build_id);
 	set_number(object, "uid", p->uid);
@@ -130,6 +131,7 @@ static json_t *process_json(const struct explanation *e)
 		json_array_append_new(parents, parent);
 	}
 	json_object_set_new(object, "parents", parents);
+	json_object_set_new(object, "ended", json_boolean(p->ended));
 	json_object_set_new(object, "exe_differs", json_boolean(e->exe_differs));
 	json_object_set_new(object, "build_differs", json_boolean(e->build_differs));
 	return object;

@@ -403,7 +403,11 @@ static void print_process(const struct text *t)
 	}
 	if (e->alarm->tid != (uint32_t)p->pid)
 		fprintf(t->out, ", thread %u", e->alarm->tid);
-	fprintf(t->out, "\n");
+	fprintf(t->out, p->ended ? "; has ended since\n" : "\n");
+	if (*p->exe_now) {
+		next_line(t);
+		fprintf(t->out, "has executed %s since\n", escape_text(text, sizeof(text), p->exe_now));
+	}
 	if (*p->cmdline) {
 		next_line(t);
 		fprintf(t->out, "%s\n", escape_text(text, MIN(sizeof(text), t->style->width > 30 ? t->style->width - BODY_INDENT : 30),
@@ -478,11 +482,11 @@ static void print_next(const struct text *t, const struct output_context *contex
 		heading(t, "Done");
 		fprintf(t->out, "%s\n", context->response);
 	}
-	if (e->process.found && !context->response) {
+	if (e->process.found && !e->process.ended && !context->response) {
 		snprintf(command, sizeof(command), "kill -STOP %d", e->process.pid);
 		print_command(t, &first, command, "freeze it to look around; kill -CONT lets it go on");
 	}
-	if (e->process.found) {
+	if (e->process.found && !e->process.ended) {
 		snprintf(command, sizeof(command), "ls -l /proc/%d/fd /proc/%d/exe", e->process.pid, e->process.pid);
 		print_command(t, &first, command, "what it has open now");
 	}

@@ -90,7 +90,7 @@ static void on_alarm(void *data, const struct guard_alarm *from)
 	struct guarding *guarding = data;
 	char words[160];
 	struct alarm alarm = {
-		.tid = from->tid, .pid = from->pid, .comm = from->comm, .flags = from->flags, .window = from->window,
+		.tid = from->tid, .pid = from->pid, .process = from->process, .flags = from->flags, .window = from->window,
 		.thread_calls = from->thread_calls, .since_gap = UINT64_MAX, .history = from->history, .n_history = from->n_history,
 	};
 

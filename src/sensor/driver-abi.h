@@ -81,6 +81,33 @@ struct driver_orphan {
 	__u32 reserved;
 };
 
+/*
+ * Who a process is, as the kernel has it at that moment. Paths are their names from the last one up, each ended by NUL;
+ * a path that is longer than there is room for lacks its beginning.
+ */
+#define DRIVER_PARENTS   8
+#define DRIVER_NAMES     24  /* of a path at most */
+#define DRIVER_NAME_SIZE 256 /* NAME_MAX and a NUL */
+#define DRIVER_PATH      512 /* a power of two; a last name may begin just before */
+#define DRIVER_ARGUMENTS 256 /* a power of two */
+struct driver_process {
+	__u64 started;           /* ns since boot */
+	struct driver_file exe;  /* all zero: none */
+	__u64 arguments_at;      /* in its memory: another place after each execve */
+	__u32 pid;               /* written last */
+	__u32 uid;
+	struct {
+		__u32 pid;       /* 0: there is none */
+		char comm[16];
+	} parents[DRIVER_PARENTS]; /* nearest first */
+	char comm[16];
+	__u16 path_size, group_size, arguments_size; /* bytes of them in use */
+	__u8 path_cut, deleted;  /* of the executable: the path's beginning is missing; it has no name any more */
+	char path[DRIVER_PATH + DRIVER_NAME_SIZE];
+	char group[DRIVER_PATH + DRIVER_NAME_SIZE];
+	char arguments[DRIVER_ARGUMENTS]; /* each ended by NUL, but for a last one that is cut */
+};
+
 /* What both sides read and write in place. */
 struct driver_shared {
 	/* counted by the kernel side */

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "base/cleanup.h"
 #include "sensor/driver.h"
@@ -88,6 +89,18 @@ int driver_seed(struct driver *driver, enum driver_seed what, unsigned applicati
 	}
 }
 
+static int identify(struct driver *driver, int fd, const struct stat *st, struct driver_file *ret_file)
+{
+	int r;
+
+	driver->shared->seed_fd = (uint32_t)fd;
+	r = driver_seed(driver, SEED_IDENTIFY, 0, getpid(), 0, NULL, NULL);
+	if (r < 1 || driver->shared->seed_file.inode != st->st_ino)
+		return r < 0 ? r : -EIO;
+	*ret_file = driver->shared->seed_file;
+	return 0;
+}
+
 int driver_identify(struct driver *driver, const char *path, struct driver_file *ret_file, struct errmsg *err)
 {
 	_cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC);
@@ -98,12 +111,21 @@ int driver_identify(struct driver *driver, const char *path, struct driver_file 
 		return errmsg_errno(err, -errno, path, "cannot find the file");
 	if (!S_ISREG(st.st_mode))
 		return errmsg_set(err, -EINVAL, path, 0, "is not a file that can be executed");
-	driver->shared->seed_fd = (uint32_t)fd;
-	r = driver_seed(driver, SEED_IDENTIFY, 0, getpid(), 0, NULL, NULL);
-	if (r < 1 || driver->shared->seed_file.inode != st.st_ino)
-		return errmsg_errno(err, r < 0 ? r : -EIO, path, "the kernel does not say which file this is");
-	*ret_file = driver->shared->seed_file;
-	return 0;
+	r = identify(driver, fd, &st, ret_file);
+	return r < 0 ? errmsg_errno(err, r, path, "the kernel does not say which file this is") : 0;
+}
+
+bool driver_is_file(struct driver *driver, int fd, const struct driver_file *file)
+{
+	struct driver_file theirs;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_ino != file->inode)
+		return false;
+	if ((major(st.st_dev) << 20 | minor(st.st_dev)) == file->device)
+		return true;
+	/* On some file systems stat has device numbers of its own. */
+	return !identify(driver, fd, &st, &theirs) && theirs.device == file->device;
 }
 
 static int enter(int map, const void *key, unsigned application, const char *name, struct errmsg *err)

@@ -7,9 +7,11 @@
 #define IMSAFE_SENSOR_DRIVER_H
 
 #include <bpf/libbpf.h>
+#include <sys/stat.h>
 
 #include "sensor/driver-abi.h"
 #include "sensor/driver-check.h"
+#include "sensor/process.h"
 #include "sensor/sensor.h"
 
 struct driver {
@@ -20,6 +22,12 @@ struct driver {
 	int files, groups, names, follow; /* maps */
 	uint64_t regrouped;    /* shared->regroup when we last looked */
 	uint64_t orphaned;     /* likewise */
+	struct driver_known {  /* the executables that were asked for last */
+		struct driver_file file;
+		struct stat st;
+		char build_id[41];
+	} known[8];
+	unsigned n_known;
 };
 
 /* Checks what must be there; then loading and attaching, without libbpf talking. */
@@ -29,6 +37,12 @@ int driver_attach(struct driver *driver, struct driver_shared *shared, struct er
 
 /* Asks the kernel under which identity it knows a file: stat's device number is another on some file systems. */
 int driver_identify(struct driver *driver, const char *path, struct driver_file *ret_file, struct errmsg *err);
+
+/* What the kernel side said of a process; the build-id is that of the very file, if that can still be found. */
+void driver_process_info(struct driver *driver, const struct driver_process *process, struct process_info *ret_info);
+
+/* Is this open file (O_PATH will do) the one that the kernel speaks of? */
+bool driver_is_file(struct driver *driver, int fd, const struct driver_file *file);
 
 /*
  * Makes a target part of an application (from 1). *follow gets the FOLLOW_ flags that the kind of target asks for.

@@ -125,11 +125,31 @@ static void name_file(struct ebpf *e, const char *path)
 	set_application(e);
 }
 
+/* A process that was there before us. */
 static void name_process(struct ebpf *e, pid_t pid)
 {
 	if (executable_path(pid, e->application, sizeof(e->application)) < 0)
 		return;
 	executable_build_id(pid, e->build_id);
+	set_application(e);
+}
+
+/* With the first event of a program that the kernel side saw begin: the process itself may be gone. */
+static void name_first(struct ebpf *e, pid_t pid)
+{
+	struct driver_process *first = &e->bpf->bss->first;
+	struct process_info info;
+
+	if (!__atomic_load_n(&first->pid, __ATOMIC_ACQUIRE)) {
+		name_process(e, pid);
+		return;
+	}
+	first->deleted = 0; /* no part of a program's name */
+	driver_process_info(&e->driver, first, &info);
+	if (!*info.exe)
+		return;
+	snprintf(e->application, sizeof(e->application), "%s", info.exe);
+	memcpy(e->build_id, info.build_id, sizeof(e->build_id));
 	set_application(e);
 }
 
@@ -241,7 +261,7 @@ static int add_one(struct ebpf *e, const struct event *event)
 	} else if (event->kind == EVENT_GAP) {
 		e->stats.lost += event->lost;
 	} else if (!*e->application && event->kind != EVENT_EXIT) {
-		name_process(e, (pid_t)event->tid);
+		name_first(e, (pid_t)event->tid);
 	}
 	return e->n == BATCH ? flush(e) : 0;
 }
@@ -391,8 +411,6 @@ static int let_go(struct ebpf *e, struct errmsg *err)
 	command_done(&e->held);
 	e->command = NULL;
 	e->sensor.command = e->held.pid;
-	if (!*e->application)
-		name_process(e, e->held.pid);
 	return 0;
 }
 

@@ -23,13 +23,12 @@ struct driver_site {
 #define DRIVER_SITES_MAX  (1 << 18)
 #define SITES_REMEMBERED  64 /* by each thread; a power of two */
 
-/* Everything that the kernel keeps of a guarded thread; as it is after the call, it is also the record of an alarm. */
+/* Everything that the kernel keeps of a guarded thread. */
 struct guarded {
 	struct followed followed;
 	struct origin_cache origin;
 	struct guarded_counters counters;
 	__u64 time;     /* of the alarm */
-	char comm[16];
 	__u32 tid;
 	__s32 signalled;
 	__u32 generation;
@@ -37,6 +36,12 @@ struct guarded {
 	__u64 sites[SITES_REMEMBERED]; /* places found good */
 	struct score score;
 	struct scored_call history[HISTORY_CALLS]; /* call n is at n % HISTORY_CALLS; mean: sum of the first window */
+};
+
+/* An alarm's record: the thread as it is after the call, and whose it is. */
+struct guard_raised {
+	struct guarded thread;
+	struct driver_process process;
 };
 
 /* The other record of the alarms' ring. */

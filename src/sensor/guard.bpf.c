@@ -11,6 +11,7 @@
 typedef struct guarded thread_t;
 
 #include "sensor/follow.bpf.h"
+#include "sensor/process.bpf.h"
 
 struct guarded_application applications[DRIVER_APPLICATIONS + 1]; /* 0 is not used */
 
@@ -209,6 +210,18 @@ static __noinline int settle(thread_t *t)
 	return 1;
 }
 
+static __always_inline bool raise(thread_t *t)
+{
+	struct guard_raised *raised = bpf_ringbuf_reserve(&alarms, sizeof(*raised), 0);
+
+	if (!raised)
+		return false;
+	bpf_probe_read_kernel(&raised->thread, sizeof(raised->thread), t);
+	describe_process(&raised->process, bpf_get_current_task_btf());
+	bpf_ringbuf_submit(raised, 0);
+	return true;
+}
+
 /* A verdict that matters leaves the kernel. */
 static __noinline int report(thread_t *t, const struct guarded_application *application, __u32 flags)
 {
@@ -222,8 +235,7 @@ static __noinline int report(thread_t *t, const struct guarded_application *appl
 		t->counters.alarms++;
 		t->time = bpf_ktime_get_ns();
 		t->signalled = application->signal;
-		bpf_get_current_comm(t->comm, sizeof(t->comm));
-		if (bpf_ringbuf_output(&alarms, t, sizeof(*t), 0))
+		if (!raise(t))
 			t->counters.lost_alarms++;
 		if (application->signal && !application->dry_run)
 			bpf_send_signal(application->signal);

@@ -42,6 +42,7 @@ struct guard {
 	struct application application[DRIVER_APPLICATIONS + 1];
 	const struct guard_callbacks *callbacks; /* while dispatching */
 	struct scored_call history[HISTORY_CALLS];
+	struct process_info process; /* of the alarm under way */
 };
 
 static uint64_t now(void)
@@ -75,8 +76,9 @@ static void divide_means(const struct guarded *g, const struct policy *policy, s
 	}
 }
 
-static void on_alarm(struct guard *guard, const struct guarded *g)
+static void on_alarm(struct guard *guard, const struct guard_raised *raised)
 {
+	const struct guarded *g = &raised->thread;
 	unsigned application = g->followed.application;
 	const struct guarded_application *kernel = &guard->kernel[application];
 	const struct policy *policy = &kernel->policy[kernel->policy[1].generation == g->generation];
@@ -89,6 +91,7 @@ static void on_alarm(struct guard *guard, const struct guarded *g)
 		.thread_calls = g->counters.calls - 1,
 		.time = g->time,
 		.signalled = g->signalled,
+		.process = &guard->process,
 		.history = guard->history,
 		.n_history = n,
 	};
@@ -103,8 +106,7 @@ static void on_alarm(struct guard *guard, const struct guarded *g)
 	alarm.window = guard->history[n - 1].verdict.window;
 	for (unsigned i = 0; i < MEAN_WINDOWS; i++)
 		alarm.mean[i] = score_mean(&g->score, policy, i);
-	memcpy(alarm.comm, g->comm, sizeof(alarm.comm));
-	alarm.comm[sizeof(alarm.comm) - 1] = '\0';
+	driver_process_info(&guard->driver, &raised->process, &guard->process);
 	guard->callbacks->alarm(guard->callbacks->data, &alarm);
 }
 
@@ -117,11 +119,11 @@ static int on_alarms_record(void *data, void *record, size_t size)
 {
 	struct guard *guard = data;
 	const struct guard_closed *closed = record;
-	const struct guarded *g = record;
+	const struct guard_raised *raised = record;
 
-	if (size == sizeof(*g)) {
-		if (guard->callbacks->alarm && is_application(guard, g->followed.application))
-			on_alarm(guard, g);
+	if (size == sizeof(*raised)) {
+		if (guard->callbacks->alarm && is_application(guard, raised->thread.followed.application))
+			on_alarm(guard, raised);
 	} else if (guard->callbacks->closed && is_application(guard, closed->application)) {
 		guard->callbacks->closed(guard->callbacks->data, closed->application - 1, closed->tid);
 	}

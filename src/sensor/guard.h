@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/errmsg.h"
 #include "core/score.h"
+#include "sensor/process.h"
 #include "sensor/sensor.h"
 
 #define GUARD_APPLICATIONS 63    /* at once */
@@ -65,7 +66,7 @@ struct guard_alarm {
 	uint32_t mean[MEAN_WINDOWS]; /* after the call, in cost units */
 	uint64_t thread_calls; /* calls of this thread before it */
 	uint64_t time;         /* ns of CLOCK_MONOTONIC */
-	char comm[16];         /* attacker-controlled; always terminated */
+	const struct process_info *process; /* as it was at the call */
 	int signalled;         /* the signal that was sent, or with dry_run would have been; 0 = none */
 	const struct scored_call *history; /* oldest first, the last one raised the alarm; sites are bare addresses */
 	size_t n_history;

@@ -85,8 +85,38 @@ struct inode {
 	unsigned long i_ino;
 };
 
+struct qstr {
+	const unsigned char *name;
+};
+
+struct hlist_bl_node {
+	struct hlist_bl_node **pprev;
+};
+
+struct dentry {
+	struct hlist_bl_node d_hash;
+	struct dentry *d_parent;
+	struct qstr d_name;
+};
+
+struct vfsmount {
+	struct dentry *mnt_root;
+};
+
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+};
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+};
+
 struct file {
 	struct inode *f_inode;
+	struct path f_path;
 };
 
 struct fdtable {
@@ -105,6 +135,7 @@ typedef struct {
 struct mm_struct {
 	struct file *exe_file;
 	unsigned long start_brk, brk, start_stack;
+	unsigned long arg_start, arg_end;
 	mm_context_t context;
 };
 
@@ -116,12 +147,22 @@ struct vm_area_struct {
 
 struct bpf_local_storage;
 
+typedef struct {
+	__u32 val;
+} kuid_t;
+
+struct cred {
+	kuid_t uid;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int flags;
 	unsigned int personality;
 	int pid, tgid;
-	__u64 start_time;
+	__u64 start_time, start_boottime;
+	struct task_struct *real_parent, *group_leader;
+	const struct cred *cred;
 	struct mm_struct *mm;
 	struct files_struct *files;
 	struct css_set *cgroups;

@@ -18,6 +18,7 @@ typedef struct {
 } thread_t;
 
 #include "sensor/follow.bpf.h"
+#include "sensor/process.bpf.h"
 
 const volatile struct record_config config;
 
@@ -138,13 +139,25 @@ static __noinline int settle(thread_t *t, __u32 tid)
 	return 1;
 }
 
+/* Whose recording it is: the first program that is met. Its reader sees it once an event of it is in a ring. */
+struct driver_process first;
+__u32 first_met;
+
+static __always_inline void meet(struct task_struct *task)
+{
+	if (unlikely(!first_met) && !__sync_lock_test_and_set(&first_met, 1))
+		describe_process(&first, task);
+}
+
 static void thread_forked(thread_t *t, struct task_struct *child)
 {
+	meet(child);
 	settle(t, child->pid);
 }
 
 static void thread_exec(thread_t *t, struct task_struct *task)
 {
+	meet(task);
 	t->origin.size = 0;
 	settle(t, task->pid);
 }

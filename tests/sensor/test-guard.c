@@ -77,6 +77,7 @@ static bool learn(struct image *ret_image, char **argv, bool with_sites)
 struct seen {
 	size_t alarms, closed;
 	struct guard_alarm first;
+	struct process_info process[2];            /* of the first alarm, and of the last if there is another */
 	struct scored_call history[HISTORY_CALLS]; /* of the first alarm */
 	struct guard_alarm all[4096];
 	struct scored_call *samples;
@@ -91,6 +92,7 @@ static void on_alarm(void *data, const struct guard_alarm *alarm)
 		seen.first = *alarm;
 		memcpy(seen.history, alarm->history, alarm->n_history * sizeof(*alarm->history));
 	}
+	seen.process[!!seen.alarms] = *alarm->process;
 	if (seen.alarms < ARRAY_SIZE(seen.all))
 		seen.all[seen.alarms] = *alarm;
 	seen.alarms++;
@@ -194,7 +196,56 @@ static void test_odd(void)
 		unexpected += !(seen.history[i].verdict.flags & VERDICT_SEEN);
 	ok(unexpected >= 2 && unexpected <= 16, "of which %u were not expected", unexpected);
 	ok(last->mean == seen.first.mean[0] && last->mean > policy.window[0].limit, "and the means that led to it");
-	ok(!strcmp(seen.first.comm, "subject") && seen.first.pid == seen.first.tid && seen.first.time, "by whom and when");
+	ok(!strcmp(seen.process[0].comm, "subject") && seen.first.pid == seen.first.tid && seen.first.time, "by whom and when");
+}
+
+static bool is_described(struct process_info *process, const char *program, const char *comm)
+{
+	char path[PATH_MAX] = "", build_id[41] = "";
+	int64_t age = time(NULL) - process->started;
+
+	if (!realpath(program, path) || build_id_read(path, build_id) < 0)
+		*build_id = '\0';
+	if (strcmp(process->exe, path) || strcmp(process->build_id, build_id) || strcmp(process->comm, comm))
+		printf("# %s (%s), build-id %s; should be %s (%s), %s\n", process->exe, process->comm, process->build_id, path, comm,
+		       build_id);
+	return process->found && !strcmp(process->exe, path) && !strcmp(process->build_id, build_id) && !strcmp(process->comm, comm) &&
+	       process->uid == getuid() && age > -5 && age < 600 && process->n_parents && process->parents[0].pid == getpid() &&
+	       !strncmp(process->parents[0].comm, "test-guard", 10) && strstr(process->cmdline, subject);
+}
+
+/* Alarms that are read when the process runs another program by now, or has ended. */
+static void test_identity(void)
+{
+	_cleanup_(guard_closep) struct guard *guard = NULL;
+	_cleanup_free_ char *script = NULL;
+	struct target target = { .kind = TARGET_COMMAND };
+	struct guard_application application = {
+		.name = "identity", .level = GUARD_MEMORY, .targets = &target, .n_targets = 1, .follow_fork = true, .follow_exec = true,
+		.image = &image, .policy = &policy,
+	};
+	struct guard_stats stats = { 0 };
+	unsigned number;
+	int r;
+
+	forget();
+	if (asprintf(&script, "umask >/dev/null; exec '%s' normal:200 odd:40", subject) < 0)
+		exit(99);
+	target.argv = (char **)(const char *[]){ "sh", "-c", script, NULL };
+	r = guard_open(&guard, &err);
+	if (r >= 0)
+		r = guard_add_application(guard, &application, &number, &err);
+	for (int i = 0; r >= 0 && i < 3000 && (!stats.started || stats.started != stats.ended); i++) {
+		usleep(10000);
+		guard_stats(guard, number, &stats);
+	}
+	while (r >= 0 && (r = wait_and_dispatch(guard, 1000)) > 0)
+		;
+	ok(r == 0 && seen.alarms > 1 && is_described(&seen.process[0], "/bin/sh", "sh"),
+	   "an alarm says which program it was, although another one runs by now");
+	ok(is_described(&seen.process[1], subject, "subject"), "and who it was, although it has ended");
+	process_refresh(&seen.process[1]);
+	ok(seen.process[1].ended && *seen.process[1].user, "which it says, too");
 }
 
 static void test_foreign(void)
@@ -465,6 +516,7 @@ int main(int argc, char **argv)
 	learn(&other, ARGV("odd:100"), false);
 	test_habit();
 	test_odd();
+	test_identity();
 	test_foreign();
 	test_sites();
 	test_signal();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "alarm/process.h"
+#include "sensor/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -68,17 +68,20 @@ static unsigned long status_value(const char *status, const char *name)
 	return 0;
 }
 
-/* Field 22 of stat, in clock ticks since boot. The name before it may hold anything, even ") ": count from the last one. */
-static uint64_t start_ticks(const char *stat)
+#define STAT_START     22 /* in clock ticks since boot */
+#define STAT_ARGUMENTS 48
+
+/* A field of stat, counted as in proc(5). The name before it may hold anything, even ") ": count from the last one. */
+static uint64_t stat_value(const char *stat, int wanted)
 {
 	const char *at = strrchr(stat, ')');
 
-	for (int field = 2; at && field < 22; field++)
+	for (int field = 2; at && field < wanted; field++)
 		at = strchr(at + 1, ' ');
 	return at ? strtoull(at + 1, NULL, 10) : 0;
 }
 
-static int64_t boot_time(void)
+int64_t process_time(uint64_t boot_ns)
 {
 	_cleanup_fclose_ FILE *file = fopen("/proc/stat", "re");
 	char line[256];
@@ -86,7 +89,7 @@ static int64_t boot_time(void)
 
 	while (file && fgets(line, sizeof(line), file))
 		if (sscanf(line, "btime %" SCNd64, &time) == 1)
-			return time;
+			return time + (int64_t)(boot_ns / 1000000000);
 	return 0;
 }
 
@@ -143,31 +146,83 @@ static void read_parents(unsigned long parent, struct process_info *info)
 	}
 }
 
+static void read_exe(int dir, char *exe, size_t size)
+{
+	ssize_t n = readlinkat(dir, "exe", exe, size - 1);
+
+	exe[n > 0 ? n : 0] = '\0';
+}
+
+static bool read_stat(int dir, uint64_t *ret_start, uint64_t *ret_arguments)
+{
+	char stat[4096];
+
+	if (read_file(dir, "stat", stat, sizeof(stat)) <= 0)
+		return false;
+	*ret_start = stat_value(stat, STAT_START);
+	*ret_arguments = stat_value(stat, STAT_ARGUMENTS);
+	return true;
+}
+
 void process_lookup(pid_t pid, struct process_info *ret_info)
 {
 	_cleanup_close_ int dir = open_process(pid);
-	char buffer[4096], path[64];
-	ssize_t n;
+	char status[4096], path[64];
 
 	memset(ret_info, 0, sizeof(*ret_info));
 	ret_info->pid = pid;
-	if (dir < 0 || read_file(dir, "status", buffer, sizeof(buffer)) < 0)
+	if (dir < 0 || read_file(dir, "status", status, sizeof(status)) < 0)
 		return;
 	ret_info->found = true;
-	ret_info->uid = (uid_t)status_value(buffer, "Uid");
-	ret_info->pid = (pid_t)status_value(buffer, "Tgid"); /* a thread's id will do, too */
-	read_parents(status_value(buffer, "PPid"), ret_info);
+	ret_info->uid = (uid_t)status_value(status, "Uid");
+	ret_info->pid = (pid_t)status_value(status, "Tgid"); /* a thread's id will do, too */
+	read_parents(status_value(status, "PPid"), ret_info);
 	read_comm(dir, ret_info->comm);
 	read_cmdline(dir, ret_info->cmdline, sizeof(ret_info->cmdline));
 	read_cgroup(dir, ret_info->cgroup, sizeof(ret_info->cgroup));
 	read_user(ret_info->uid, ret_info->user, sizeof(ret_info->user));
-	n = readlinkat(dir, "exe", ret_info->exe, sizeof(ret_info->exe) - 1);
-	ret_info->exe[n > 0 ? n : 0] = '\0';
+	read_exe(dir, ret_info->exe, sizeof(ret_info->exe));
 	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
 	if (build_id_read(path, ret_info->build_id) < 0)
 		ret_info->build_id[0] = '\0';
-	if (read_file(dir, "stat", buffer, sizeof(buffer)) > 0)
-		ret_info->started = boot_time() + (int64_t)(start_ticks(buffer) / (uint64_t)sysconf(_SC_CLK_TCK));
+	if (read_stat(dir, &ret_info->start, &ret_info->arguments))
+		ret_info->started = process_time(ret_info->start * (1000000000 / (uint64_t)sysconf(_SC_CLK_TCK)));
+}
+
+/* A process that has ended, but that its parent has not collected yet, has lost all that is asked for here. */
+static bool is_zombie(int dir)
+{
+	char status[4096];
+	const char *state;
+
+	if (read_file(dir, "status", status, sizeof(status)) < 0)
+		return true;
+	state = strstr(status, "\nState:\t");
+	return state && (state[8] == 'Z' || state[8] == 'X');
+}
+
+void process_refresh(struct process_info *info)
+{
+	_cleanup_close_ int dir = open_process(info->pid);
+	uint64_t start, arguments;
+	char exe[sizeof(info->exe)];
+	bool same;
+
+	read_user(info->uid, info->user, sizeof(info->user));
+	info->ended = dir < 0 || is_zombie(dir) || !read_stat(dir, &start, &arguments) || start != info->start;
+	if (info->ended)
+		return;
+	read_exe(dir, exe, sizeof(exe));
+	same = arguments && info->arguments ? arguments == info->arguments : !strcmp(exe, info->exe);
+	if (!same) {
+		snprintf(info->exe_now, sizeof(info->exe_now), "%s", *exe ? exe : "another program");
+	} else {
+		if (*exe)
+			memcpy(info->exe, exe, sizeof(exe)); /* of a very long path the driver has only the end */
+		read_cmdline(dir, info->cmdline, sizeof(info->cmdline));
+	}
+	if (!*info->cgroup)
+		read_cgroup(dir, info->cgroup, sizeof(info->cgroup));
 }
 
 struct mapping {

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Who made a call: what /proc says of a process. All text is attacker-controlled: escape it where it is shown. */
-#ifndef IMSAFE_ALARM_PROCESS_H
-#define IMSAFE_ALARM_PROCESS_H
+/*
+ * Who made a call: what the driver saw of a process at the call, or what /proc says now. All text is attacker-controlled:
+ * escape it where it is shown.
+ */
+#ifndef IMSAFE_SENSOR_PROCESS_H
+#define IMSAFE_SENSOR_PROCESS_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -10,16 +13,20 @@
 #define PROCESS_PARENTS 16
 
 struct process_info {
-	bool found;         /* false: already gone; the rest is empty */
+	bool found;         /* false: nothing is known of it but its id */
+	bool ended;         /* has ended since */
 	pid_t pid;
 	char comm[17];
-	char exe[4096];     /* " (deleted)" kept as the kernel gives it */
-	char build_id[41];  /* of the running executable, "" if none or not readable */
+	char exe[4096];     /* " (deleted)" kept as the kernel gives it; "..." for the beginning of a very long path */
+	char build_id[41];  /* of that file, "" if it has none, is not readable or is not there any more */
+	char exe_now[4096]; /* what it has executed since, "" = nothing */
 	char cmdline[1024]; /* arguments separated by spaces, cut */
 	char cgroup[512];   /* unit or container, as in /proc/PID/cgroup */
 	uid_t uid;
 	char user[64];
 	int64_t started;    /* seconds since 1970 */
+	uint64_t start;     /* the same in clock ticks since boot: with it the id names one process for good */
+	uint64_t arguments; /* where they are in its memory, another place after each execve; 0 = not known */
 	struct {
 		pid_t pid;
 		char comm[17];
@@ -27,7 +34,14 @@ struct process_info {
 	unsigned n_parents;
 };
 
+/* As /proc has it now. */
 void process_lookup(pid_t pid, struct process_info *ret_info);
+
+/* What the driver saw is completed with what only /proc has, and with what became of the process. */
+void process_refresh(struct process_info *info);
+
+/* A moment in nanoseconds since boot as seconds since 1970. */
+int64_t process_time(uint64_t boot_ns);
 
 /* An address in a process as a place in a file, while the process lives. */
 struct process_place {
