@@ -8,8 +8,10 @@ all: $(BUILD)/build.ninja
 	@$(NINJA) -C $(BUILD)
 
 $(BUILD)/build.ninja:
-	@meson setup $(BUILD) --buildtype=debugoptimized >$(BUILD).log 2>&1 || { cat $(BUILD).log; rm -f $(BUILD).log; exit 1; }
-	@rm -f $(BUILD).log
+	@command -v meson >/dev/null || { echo "make: there is no meson here; 'tools/bootstrap lab' installs what is needed" >&2; exit 1; }
+	@meson setup $(BUILD) --buildtype=debugoptimized >$(BUILD).log 2>&1 || { cat $(BUILD).log; rm -f $(BUILD).log; \
+		echo "make: 'tools/bootstrap lab' installs what is needed" >&2; exit 1; }
+	@sed -n 's/^Message: //p' $(BUILD).log; rm -f $(BUILD).log
 
 # The guided lab. Options for it in LAB: make lab LAB="--step --sensor=ebpf"
 lab:
@@ -27,8 +29,13 @@ check:
 bench: all
 	@meson test -C $(BUILD) --benchmark --verbose
 
-install: all
-	@meson install -C $(BUILD)
+# To another place: meson configure build -Dprefix=$HOME/.local, or make install DESTDIR=...
+install: $(BUILD)/build.ninja
+	@rm -f $(BUILD)/install.log; meson install -C $(BUILD) >$(BUILD)/install.log 2>&1 || { tail -n 1 $(BUILD)/install.log >&2; \
+		! grep -q PermissionError $(BUILD)/install.log || echo "make: 'sudo make install' may write there;" \
+			"or choose another place first: meson configure $(BUILD) -Dprefix=$$HOME/.local" >&2; \
+		echo "make: all of it is in $(BUILD)/install.log" >&2; exit 1; }
+	@sed -n 's|^Installing src/cli/imsafe to |imsafe is in |p' $(BUILD)/install.log
 
 clean:
 	rm -rf $(BUILD) build-asan build-tsan build-lean imsafe-lab
