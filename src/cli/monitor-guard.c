@@ -26,7 +26,7 @@ static struct guard_site *list_sites(const struct sites *sites)
 int guarding_open(struct guarding *guarding, const struct guarding_config *config, struct errmsg *err)
 {
 	_cleanup_free_ struct guard_site *list = NULL;
-	struct target targets[SOURCE_TARGETS + 1];
+	struct target targets[TARGETS_MAX];
 	struct guard_application application = {
 		.name = "monitor", .targets = targets, .follow_fork = config->source->follow_fork,
 		.follow_exec = config->source->follow_exec, .image = config->image, .policy = config->policy,
@@ -35,7 +35,7 @@ int guarding_open(struct guarding *guarding, const struct guarding_config *confi
 		.sample = config->view,
 	};
 	struct guard *guard = NULL;
-	int r = source_targets(config->source, targets, &application.n_targets, err);
+	int r = targets_list(&config->source->targets, targets, &application.n_targets, err);
 
 	*guarding = (struct guarding){ .dry_run = config->dry_run };
 	if (!r && config->sites->n) {

@@ -1,58 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/monitor-source.h"
 
-#include <limits.h>
 #include <string.h>
 
 #include "alarm/output.h"
 
-static size_t live_targets(const struct source_config *config)
-{
-	return config->pids.n + config->exes.n + config->units.n + config->cgroups.n + !!config->argv;
-}
-
 int source_check(const struct source_config *config, bool *ret_live, struct errmsg *err)
 {
-	size_t live = live_targets(config), kinds = !!live + !!config->trace + config->listen;
+	bool live = targets_count(&config->targets);
+	int kinds = live + !!config->trace + config->listen;
 
 	if (!kinds)
 		return errmsg_set(err, -EINVAL, NULL, 0, "what to watch? a trace file, -p PID, -x FILE, -u UNIT, -g or -- COMMAND");
 	if (kinds > 1)
 		return errmsg_set(err, -EINVAL, NULL, 0, "one source at a time: a trace file, a listening socket (-g), or live processes");
-	if (live > SOURCE_TARGETS)
-		return errmsg_set(err, -EINVAL, NULL, 0, "at most %d processes, files and units at once", SOURCE_TARGETS);
 	if (!live && config->sensor && strcmp(config->sensor, "auto") && strcmp(config->sensor, "replay"))
 		return errmsg_set(err, -EINVAL, NULL, 0, "--sensor is for live processes; here the events come as they were recorded");
 	*ret_live = !config->trace;
-	return 0;
-}
-
-static size_t add_targets(struct target *targets, size_t n, const struct option_list *list, enum target_kind kind)
-{
-	for (size_t i = 0; i < list->n; i++)
-		targets[n++] = (struct target){ .kind = kind, .name = list->values[i] };
-	return n;
-}
-
-int source_targets(const struct source_config *config, struct target *targets, size_t *ret_n, struct errmsg *err)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < config->pids.n; i++) {
-		unsigned long long pid;
-
-		if (parse_uint(config->pids.values[i], 1, INT_MAX, &pid) < 0)
-			return errmsg_set(err, -EINVAL, NULL, 0, "-p takes a process id, not '%s'", config->pids.values[i]);
-		targets[n++] = (struct target){ .kind = TARGET_PID, .pid = (pid_t)pid };
-	}
-	n = add_targets(targets, n, &config->exes, TARGET_EXE);
-	n = add_targets(targets, n, &config->units, TARGET_UNIT);
-	n = add_targets(targets, n, &config->cgroups, TARGET_CGROUP);
-	if (config->argv)
-		targets[n++] = (struct target){ .kind = TARGET_COMMAND, .argv = config->argv, .mask = config->mask };
-	if (config->trace)
-		targets[n++] = (struct target){ .kind = TARGET_FILE, .name = config->trace };
-	*ret_n = n;
 	return 0;
 }
 
@@ -63,8 +27,10 @@ void source_describe(struct source *source, const struct source_config *config)
 		const struct option_list *list;
 		const char *word, *option;
 	} lists[] = {
-		{ &config->pids, "PID ", "-p" }, { &config->exes, "", "-x" }, { &config->units, "", "-u" }, { &config->cgroups, "", "--cgroup" },
+		{ &config->targets.pids, "PID ", "-p" }, { &config->targets.exes, "", "-x" },
+		{ &config->targets.units, "", "-u" }, { &config->targets.cgroups, "", "--cgroup" },
 	};
+	char *const *command = config->targets.command;
 	size_t t = 0, r = 0;
 	char word[512];
 
@@ -78,10 +44,10 @@ void source_describe(struct source *source, const struct source_config *config)
 				r += (size_t)snprintf(source->record + r, sizeof(source->record) - r, "%s%s %s", r ? " " : "", lists[i].option,
 						      output_shell_word(value, word, sizeof(word)));
 		}
-	if (config->argv && !r) {
-		snprintf(source->title, sizeof(source->title), "%s", config->argv[0]);
+	if (command && !r) {
+		snprintf(source->title, sizeof(source->title), "%s", command[0]);
 		r = (size_t)snprintf(source->record, sizeof(source->record), "--");
-		for (char *const *arg = config->argv; *arg && r < sizeof(source->record); arg++)
+		for (char *const *arg = command; *arg && r < sizeof(source->record); arg++)
 			r += (size_t)snprintf(source->record + r, sizeof(source->record) - r, " %s",
 					      output_shell_word(*arg, word, sizeof(word)));
 	}
@@ -93,13 +59,15 @@ void source_describe(struct source *source, const struct source_config *config)
 
 static int open_sensor(struct source *source, const struct source_config *config, struct errmsg *err)
 {
-	struct target targets[SOURCE_TARGETS + 1];
+	struct target targets[TARGETS_MAX];
 	struct sensor_config sensor = {
 		.targets = targets, .follow_fork = config->follow_fork, .follow_exec = config->follow_exec,
 		.origins = config->origins, .sites = config->origins,
 	};
-	int r = source_targets(config, targets, &sensor.n_targets, err);
+	int r = targets_list(&config->targets, targets, &sensor.n_targets, err);
 
+	if (config->trace)
+		targets[sensor.n_targets++] = (struct target){ .kind = TARGET_FILE, .name = config->trace };
 	if (!r)
 		r = sensor_open(config->trace ? "replay" : config->sensor, &sensor, &source->sensors[0], err);
 	if (r < 0)

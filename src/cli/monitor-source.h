@@ -6,23 +6,19 @@
 #include <poll.h>
 #include <stdbool.h>
 
-#include "base/options.h"
+#include "cli/targets.h"
 #include "control/stream.h"
-#include "sensor/sensor.h"
 
-#define SOURCE_TARGETS 64
 #define SOURCE_SENSORS 256 /* at once: one, or as many connections */
 
 /* What the command line asks for. */
 struct source_config {
-	struct option_list pids, exes, units, cgroups;
+	struct targets targets;
 	const char *trace;   /* file, "-", or NULL */
-	char *const *argv;   /* command, or NULL */
 	bool listen;
 	const char *socket;  /* NULL: the usual one */
 	const char *sensor;
 	bool follow_fork, follow_exec, origins;
-	const sigset_t *mask; /* of signals, for the command */
 };
 
 struct source {
@@ -41,9 +37,6 @@ struct source {
 
 /* Whether the configuration makes sense; says if the source is live. Nothing is opened. */
 int source_check(const struct source_config *config, bool *ret_live, struct errmsg *err);
-
-/* The targets that the configuration names, at most SOURCE_TARGETS + 1. */
-int source_targets(const struct source_config *config, struct target *targets, size_t *ret_n, struct errmsg *err);
 
 /* Only in words: title and record. */
 void source_describe(struct source *source, const struct source_config *config);

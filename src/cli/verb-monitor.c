@@ -104,10 +104,7 @@ static int parse_listen(void *data, const char *value, struct errmsg *err)
 }
 
 static const struct option_spec options[] = {
-	OPTION_LIST('p', "pid", "PID", struct monitor_config, source.pids, "a running process; may be given several times"),
-	OPTION_LIST('x', "exe", "FILE", struct monitor_config, source.exes, "every process that runs FILE, also ones not yet started"),
-	OPTION_LIST('u', "unit", "UNIT", struct monitor_config, source.units, "every process of a systemd unit"),
-	OPTION_LIST(0, "cgroup", "PATH", struct monitor_config, source.cgroups, "every process of a control group"),
+	TARGETS_OPTIONS(struct monitor_config, source.targets),
 	OPTION_CALL('g', "listen", "[SOCKET]", parse_listen, "listen for 'imsafe trace -g', any number of them"),
 	OPTION_STRING(0, "sensor", "NAME", struct monitor_config, source.sensor, "ebpf, ptrace, or auto: the best that works here (default)"),
 	OPTION_CALL('t', "threshold", "PERCENT", parse_threshold,
@@ -336,7 +333,7 @@ static int take_over_signals(struct run *run)
 		return errmsg_errno(run->err, -errno, NULL, "cannot watch for signals");
 	sigaddset(&set, SIGPIPE);
 	sigprocmask(SIG_BLOCK, &set, &run->mask);
-	run->config.source.mask = &run->mask;
+	run->config.source.targets.mask = &run->mask;
 	return 0;
 }
 
@@ -387,7 +384,7 @@ static int monitor_source(struct run *run)
 		wait_for_work(run, ended);
 		if (run->quit) {
 			/* A command on this terminal got the same Ctrl-C: what it does then is watched, too. */
-			if (!run->config.source.argv || ended || (deadline && now >= deadline))
+			if (!run->config.source.targets.command || ended || (deadline && now >= deadline))
 				break;
 			if (!deadline)
 				deadline = now + FAREWELL;
@@ -525,11 +522,11 @@ static int run_monitor(struct run *run, const char *profile)
 		return r;
 	report.profile = profile_info(run->judge.profile);
 	/* A command that we start shares the terminal; a live view would write over what it says. */
-	report.view = report.live && !config->source.argv && !report.silent_stdout && !config->plain && live_view_possible();
+	report.view = report.live && !config->source.targets.command && !report.silent_stdout && !config->plain && live_view_possible();
 	r = open_source(run, &report);
 	if (r < 0)
 		return r;
-	if (config->source.argv)
+	if (config->source.targets.command)
 		service_hand_over(&run->messages, !run->connection);
 	if (!report.quiet && !run->messages.syslog)
 		print_start(run, profile);
@@ -548,27 +545,16 @@ static int run_monitor(struct run *run, const char *profile)
 	return r;
 }
 
-/* What follows "--" is the command; it is taken off before options are read. */
-static char **split_command(int *argc, char **argv)
-{
-	for (int i = 1; i < *argc; i++)
-		if (!strcmp(argv[i], "--")) {
-			*argc = i;
-			return argv[i + 1] ? argv + i + 1 : NULL;
-		}
-	return NULL;
-}
-
 static int verb_monitor_run(int argc, char **argv)
 {
 	struct errmsg err = { 0 };
 	struct run run = { .err = &err, .signals = -1, .report.hook.pidfd = -1 };
-	char **command = split_command(&argc, argv);
+	char **command = targets_split_command(&argc, argv);
 	int rest = 0, r;
 
 	run.connection = command && service_has_connection();
 	messages_open(&run.messages, argv[0], false);
-	run.config.source.argv = command;
+	run.config.source.targets.command = command;
 	sigprocmask(SIG_SETMASK, NULL, &run.mask);
 	r = options_parse(&verb_monitor, argc, argv, &run.config, false, &rest, &err);
 	if (r > 0)

@@ -10,18 +10,18 @@
 
 #include "cli/progress.h"
 #include "cli/service.h"
+#include "cli/targets.h"
 #include "cli/verbs.h"
 #include "control/stream.h"
 #include "sensor/sensor.h"
 #include "trace/thread-table.h"
 #include "trace/trace.h"
 
-#define TARGETS_MAX     (3 * OPTION_LIST_MAX + 1)
 #define FLUSH_SECONDS   5 /* what a file can lack after a crash */
 #define FAREWELL_SECONDS 2 /* for a command to end by itself after Ctrl-C, which it gets too */
 
 struct trace_config {
-	struct option_list pids, exes, units, cgroups;
+	struct targets targets;
 	const char *output, *sensor, *format, *socket;
 	bool stream, follow, follow_too, no_follow_exec, no_origins, background, quiet;
 };
@@ -36,10 +36,7 @@ static int set_stream(void *config, const char *value, struct errmsg *err)
 }
 
 static const struct option_spec options[] = {
-	OPTION_LIST('p', "pid", "PID", struct trace_config, pids, "a process that runs, with all its threads; may be repeated"),
-	OPTION_LIST('x', "exe", "FILE", struct trace_config, exes, "all processes that run FILE, also ones not yet started"),
-	OPTION_LIST('u', "unit", "UNIT", struct trace_config, units, "all processes of a systemd unit"),
-	OPTION_LIST(0, "cgroup", "PATH", struct trace_config, cgroups, "all processes of a control group"),
+	TARGETS_OPTIONS(struct trace_config, targets),
 	OPTION_FLAG('f', "follow", struct trace_config, follow, "follow children, by fork, vfork or clone"),
 	OPTION_FLAG('F', NULL, struct trace_config, follow_too, "the same as -f; vfork is included in both"),
 	OPTION_FLAG(0, "no-follow-exec", struct trace_config, no_follow_exec, "a process that runs another program is left alone from there on"),
@@ -76,7 +73,6 @@ const struct verb verb_trace = {
 struct recording {
 	struct trace_config config;
 	struct messages messages;
-	char **command;
 	bool connection; /* COMMAND is a service, standard input its connection */
 	bool live_output; /* someone reads as we write: flush at once */
 	sigset_t mask;   /* signals as they were */
@@ -240,8 +236,8 @@ static pid_t subject(const struct recording *recording)
 
 	if (recording->sensor->command)
 		return recording->sensor->command;
-	if (recording->config.pids.n)
-		parse_uint(recording->config.pids.values[0], 1, INT_MAX, &pid);
+	if (recording->config.targets.pids.n)
+		parse_uint(recording->config.targets.pids.values[0], 1, INT_MAX, &pid);
 	return pid ? (pid_t)pid : getpid();
 }
 
@@ -302,17 +298,10 @@ static int on_events(void *data, const struct event *events, size_t n)
 	return 0;
 }
 
-static size_t add_targets(struct target *targets, size_t n, const struct option_list *list, enum target_kind kind)
-{
-	for (size_t i = 0; i < list->n; i++)
-		targets[n++] = (struct target){ .kind = kind, .name = list->values[i] };
-	return n;
-}
-
 static int open_sensor(struct recording *recording, struct errmsg *err)
 {
 	const struct trace_config *config = &recording->config;
-	struct target targets[TARGETS_MAX + OPTION_LIST_MAX];
+	struct target targets[TARGETS_MAX];
 	struct sensor_config sensor_config = {
 		.targets = targets,
 		.follow_fork = config->follow || config->follow_too,
@@ -321,21 +310,10 @@ static int open_sensor(struct recording *recording, struct errmsg *err)
 		.sites = !config->no_origins,
 		.times = true,
 	};
-	size_t n = 0;
+	int r = targets_list(&config->targets, targets, &sensor_config.n_targets, err);
 
-	for (size_t i = 0; i < config->pids.n; i++) {
-		unsigned long long pid;
-
-		if (parse_uint(config->pids.values[i], 1, INT_MAX, &pid) < 0)
-			return errmsg_set(err, -EINVAL, NULL, 0, "-p takes a process id, not '%s'", config->pids.values[i]);
-		targets[n++] = (struct target){ .kind = TARGET_PID, .pid = (pid_t)pid };
-	}
-	n = add_targets(targets, n, &config->exes, TARGET_EXE);
-	n = add_targets(targets, n, &config->units, TARGET_UNIT);
-	n = add_targets(targets, n, &config->cgroups, TARGET_CGROUP);
-	if (recording->command)
-		targets[n++] = (struct target){ .kind = TARGET_COMMAND, .argv = recording->command, .mask = &recording->mask };
-	sensor_config.n_targets = n;
+	if (r < 0)
+		return r;
 	return sensor_open(config->sensor, &sensor_config, &recording->sensor, err);
 }
 
@@ -357,7 +335,7 @@ static int record(struct recording *recording, struct errmsg *err)
 		if (r <= 0 || f < 0)
 			return MIN(r, f);
 		if (fds[1].revents && !deadline) {
-			if (!recording->command)
+			if (!recording->config.targets.command)
 				return 1;
 			deadline = now_ns() + FAREWELL_SECONDS * 1000000000ULL;
 			fds[1].fd = -1;
@@ -396,7 +374,7 @@ static int trace_live(struct recording *recording, struct errmsg *err)
 	uint64_t start = now_ns();
 	int r = 0, finished;
 
-	if (recording->command && !config->stream && !config->output)
+	if (recording->config.targets.command && !config->stream && !config->output)
 		return errmsg_set(err, -EINVAL, NULL, 0, "where shall the command's trace go? -o FILE, or -g");
 	if (recording->connection && writes_stdout)
 		return errmsg_set(err, -EINVAL, NULL, 0, "standard output is the service's connection; use -o FILE or -g");
@@ -417,7 +395,7 @@ static int trace_live(struct recording *recording, struct errmsg *err)
 		background_ready(&recording->ready, EXIT_OK);
 		if (config->background)
 			messages_open(&recording->messages, recording->messages.program, true);
-		if (recording->command || config->background)
+		if (recording->config.targets.command || config->background)
 			service_hand_over(&recording->messages, writes_stdout);
 		r = record(recording, err);
 		if (r >= 0)
@@ -472,7 +450,7 @@ static int trace_file(struct recording *recording, const char *path, struct errm
 static int run(struct recording *recording, int n_files, char **files, struct errmsg *err)
 {
 	const struct trace_config *config = &recording->config;
-	size_t live = config->pids.n + config->exes.n + config->units.n + config->cgroups.n + !!recording->command;
+	bool live = targets_count(&config->targets);
 
 	if (!live && !n_files)
 		return errmsg_set(err, -EINVAL, NULL, 0, "record what? -p PID, -x FILE, -u UNIT, a trace file, or -- COMMAND");
@@ -480,17 +458,6 @@ static int run(struct recording *recording, int n_files, char **files, struct er
 		return errmsg_set(err, -EINVAL, NULL, 0, "'%s' is one too many: a command stands behind --, a trace file alone",
 				  files[live ? 0 : 1]);
 	return n_files ? trace_file(recording, files[0], err) : trace_live(recording, err);
-}
-
-/* "-- COMMAND" is taken off before options are read, so that a trace file and a command cannot be confused. */
-static char **split_command(int *argc, char **argv)
-{
-	for (int i = 1; i < *argc; i++)
-		if (!strcmp(argv[i], "--")) {
-			*argc = i;
-			return argv[i + 1] ? argv + i + 1 : NULL;
-		}
-	return NULL;
 }
 
 static int verb_trace_run(int argc, char **argv)
@@ -501,8 +468,9 @@ static int verb_trace_run(int argc, char **argv)
 	int rest, r, status;
 
 	sigprocmask(SIG_SETMASK, NULL, &recording.mask);
-	recording.command = split_command(&argc, argv);
-	recording.connection = recording.command && service_has_connection();
+	recording.config.targets.command = targets_split_command(&argc, argv);
+	recording.config.targets.mask = &recording.mask;
+	recording.connection = recording.config.targets.command && service_has_connection();
 	messages_open(&recording.messages, argv[0], false);
 	r = options_parse(&verb_trace, argc, argv, &recording.config, false, &rest, &err);
 	if (r > 0)
@@ -530,7 +498,7 @@ static int verb_trace_run(int argc, char **argv)
 	thread_table_free(recording.threads);
 	closep(&recording.stream);
 	if (r < 0 && recording.connection && !command)
-		return service_run_unwatched(&recording.messages, recording.command, &recording.mask);
+		return service_run_unwatched(&recording.messages, recording.config.targets.command, &recording.mask);
 	if (r < 0)
 		service_wait(command);
 	return status;
