@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cli/targets.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+char **targets_split_command(int *argc, char **argv)
+{
+	for (int i = 1; i < *argc; i++)
+		if (!strcmp(argv[i], "--")) {
+			*argc = i;
+			return argv[i + 1] ? argv + i + 1 : NULL;
+		}
+	return NULL;
+}
+
+size_t targets_count(const struct targets *targets)
+{
+	return targets->pids.n + targets->exes.n + targets->units.n + targets->cgroups.n + !!targets->command;
+}
+
+static size_t add_names(struct target *list, size_t n, const struct option_list *names, enum target_kind kind)
+{
+	for (size_t i = 0; i < names->n; i++)
+		list[n++] = (struct target){ .kind = kind, .name = names->values[i] };
+	return n;
+}
+
+int targets_list(const struct targets *targets, struct target list[TARGETS_MAX], size_t *ret_n, struct errmsg *err)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < targets->pids.n; i++) {
+		unsigned long long pid;
+
+		if (parse_uint(targets->pids.values[i], 1, INT_MAX, &pid) < 0)
+			return errmsg_set(err, -EINVAL, NULL, 0, "-p takes a process id, not '%s'", targets->pids.values[i]);
+		list[n++] = (struct target){ .kind = TARGET_PID, .pid = (pid_t)pid };
+	}
+	n = add_names(list, n, &targets->exes, TARGET_EXE);
+	n = add_names(list, n, &targets->units, TARGET_UNIT);
+	n = add_names(list, n, &targets->cgroups, TARGET_CGROUP);
+	if (targets->command)
+		list[n++] = (struct target){ .kind = TARGET_COMMAND, .argv = targets->command, .mask = targets->mask };
+	*ret_n = n;
+	return 0;
+}
