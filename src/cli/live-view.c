@@ -307,8 +307,15 @@ static void put_header(const struct live_view *view, const struct live_view_numb
 		numbers->ended ? "ended after" : "for", seconds / 3600, seconds / 60 % 60, seconds % 60);
 }
 
+/* Of the mean that is drawn. */
+static double threshold(const struct live_view *view)
+{
+	return limit_percent(view->config.policy->window[0].limit);
+}
+
 static void put_state(const struct live_view *view, FILE *out)
 {
+	const struct policy *policy = view->config.policy;
 	const struct live_ring *ring = &view->ring;
 	uint64_t n = MIN(MIN(ring->n, LIVE_VIEW_CALLS), view->zoom);
 	struct live_call last = { 0 };
@@ -323,11 +330,14 @@ static void put_state(const struct live_view *view, FILE *out)
 		worst = MAX(worst, ring->calls[i & (LIVE_VIEW_CALLS - 1)].mean);
 	last = ring->calls[(ring->n - 1) & (LIVE_VIEW_CALLS - 1)];
 	below = last.flags & VERDICT_BELOW;
-	fprintf(out, "%s %s %s  mean %s%.1f %%%s   threshold %.1f %%   lowest in view %s%.1f %%%s\033[K\r\n",
+	fprintf(out, "%s %s %s  mean %s%.1f %%%s, lowest %s%.1f %%%s   threshold ",
 		paint(view, below ? "\033[1;37;41m" : "\033[1;37;42m"), below ? "UNUSUAL" : "NORMAL", paint(view, "\033[0m"),
 		paint(view, below ? "\033[1;31m" : "\033[1m"), score_normality(last.mean) / 100.0, paint(view, "\033[0m"),
-		view->config.threshold, paint(view, score_normality(worst) / 100.0 < view->config.threshold ? "\033[31m" : ""),
-		score_normality(worst) / 100.0, paint(view, "\033[0m"));
+		paint(view, score_normality(worst) / 100.0 < threshold(view) ? "\033[31m" : ""), score_normality(worst) / 100.0,
+		paint(view, "\033[0m"));
+	for (unsigned i = 0; i < MEAN_WINDOWS && policy->window[i].length; i++)
+		fprintf(out, "%s%.1f %% of %u", i ? ", " : "", limit_percent(policy->window[i].limit), policy->window[i].length);
+	fputs("\033[K\r\n", out);
 }
 
 static void put_numbers(struct live_view *view, const struct live_view_numbers *numbers, FILE *out)
@@ -361,8 +371,8 @@ static void put_numbers(struct live_view *view, const struct live_view_numbers *
 static void put_graph(struct live_view *view, unsigned rows, FILE *out)
 {
 	uint64_t n = MIN(MIN(view->ring.n, LIVE_VIEW_CALLS), view->zoom), first = view->ring.n - n;
-	struct chart_series series = { .points = view->points, .n = n, .warn_below = view->config.threshold };
-	struct chart_line line = { .at = view->config.threshold, .color = CHART_RED };
+	struct chart_series series = { .points = view->points, .n = n, .warn_below = threshold(view) };
+	struct chart_line line = { .at = threshold(view), .color = CHART_RED };
 	struct chart_marker markers[ALARMS_MAX + GAPS_MAX];
 	struct chart chart = {
 		.x = { .label = "calls", .min = -(double)view->zoom, .max = 0 }, .y = { .unit = "%", .min = 0, .max = 100 },

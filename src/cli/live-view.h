@@ -22,8 +22,7 @@ struct live_view;
 struct live_view_config {
 	const char *title;   /* what is watched, e.g. "ftpd, PID 909 (ptrace)"; from outside, escaped when shown */
 	const char *profile;
-	double threshold;    /* percent */
-	unsigned mean;       /* length */
+	const struct policy *policy; /* its first mean is drawn, all thresholds are shown */
 };
 
 /* What the numbers' line says. */

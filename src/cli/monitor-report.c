@@ -225,9 +225,7 @@ static int open_log(struct monitor_report *report, struct errmsg *err)
 static void open_view(struct monitor_report *report)
 {
 	struct live_view_config view = {
-		.title = report->config.title, .profile = report->config.profile_path,
-		.threshold = limit_percent(report->config.policy->window[0].limit),
-		.mean = report->config.policy->window[0].length,
+		.title = report->config.title, .profile = report->config.profile_path, .policy = report->config.policy,
 	};
 
 	if (live_view_open(&view, &report->view) == 0)

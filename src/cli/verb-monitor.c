@@ -80,7 +80,7 @@ static int parse_means(void *data, const char *value, struct errmsg *err)
 		if (!*at)
 			return 0;
 	}
-	return errmsg_set(err, -EINVAL, NULL, 0, "--mean takes one to %d lengths from 1 to %d, like 32 or 16,64,256, not '%s'",
+	return errmsg_set(err, -EINVAL, NULL, 0, "--mean takes one to %d lengths from 1 to %d, like 32 or 32,8, not '%s'",
 			  MEAN_WINDOWS, MEAN_MAX, value);
 }
 
@@ -108,9 +108,9 @@ static const struct option_spec options[] = {
 	OPTION_CALL('g', "listen", "[SOCKET]", parse_listen, "listen for 'imsafe trace -g', any number of them"),
 	OPTION_STRING(0, "sensor", "NAME", struct monitor_config, source.sensor, "ebpf, ptrace, or auto: the best that works here (default)"),
 	OPTION_CALL('t', "threshold", "PERCENT", parse_threshold,
-		    "alarm when the mean normality falls below; 'auto' (default): from the profile's training"),
+		    "alarm when the mean normality falls below; 'auto' (default): thresholds from the profile's training"),
 	OPTION_CALL('r', "rate", "RATE", parse_rate, "false alarms that 'auto' aims at: 1% of sessions (default), 2/day, 1/week"),
-	OPTION_CALL('m', "mean", "N[,N[,N]]", parse_means, "calls of a thread that the mean is taken over (32)"),
+	OPTION_CALL('m', "mean", "N[,N[,N]]", parse_means, "over how many of a thread's latest calls means are taken; the first is the one shown (32,8)"),
 	OPTION_UINT(0, "min-calls", "N", struct monitor_config, min_calls, 1, 65535, "judge no thread before so many calls"),
 	OPTION_CALL(0, "detector", "NAME", parse_detector, "predictor (default), or sequences: learned sequence or not"),
 	OPTION_STRING(0, "foreign", "on|off|sites", struct monitor_config, foreign,
@@ -137,8 +137,10 @@ const struct verb verb_monitor = {
 	.name = "monitor",
 	.summary = "watch a live source or a trace against a profile",
 	.synopsis = "[OPTIONS] PROFILE {TRACE | -p PID | -x FILE | -u UNIT | -g | -- COMMAND ...}",
-	.description = "Scores every system call by how well the profile foresaw it, and raises an alarm when the running mean of a\n"
-		       "thread's normality falls below the threshold, or at once at a call from memory that should make none.\n"
+	.description = "Scores every system call by how well the profile foresaw it, and raises an alarm when a running mean of a\n"
+		       "thread's normality falls below its threshold, or at once at a call from memory that should make none.\n"
+		       "Two means are taken, over 32 calls and over 8 for short bursts; --mean chooses others. --threshold is that\n"
+		       "of the first; a shorter one after it, which scatters more, gets a lower one: PERCENT x sqrt(N / first N).\n\n"
 		       "TRACE is a trace file of any known format, or '-' for standard input. On a terminal, live sources get\n"
 		       "a live view. Exit status: 0 no alarm, 1 alarm, 2 error.\n\n"
 		       "Responses cannot prevent the call that raised the alarm: it is under way when the signal is sent.",
@@ -415,8 +417,9 @@ static void print_start(const struct run *run, const char *profile)
 	fprintf(stderr, "Watching %s against %s (%" PRIu64 " calls learned, sequence length %u).\n",
 		escape_text(title, sizeof(title), run->source.title), escape_text(path, sizeof(path), profile),
 		(uint64_t)run->judge.image.header->calls, run->judge.image.header->length);
+	fputs(policy->window[1].length ? "Thresholds: " : "Threshold: ", stderr);
 	for (unsigned i = 0; i < MEAN_WINDOWS && policy->window[i].length; i++)
-		fprintf(stderr, i ? ", %.1f %% of %u" : "Threshold: %.1f %% for the mean of %u calls", limit_percent(policy->window[i].limit),
+		fprintf(stderr, i ? ", %.1f %% of %u" : "%.1f %% for the mean of %u calls", limit_percent(policy->window[i].limit),
 			policy->window[i].length);
 	fprintf(stderr, "; %s.%s\n", run->judge.origin, policy->foreign ? "" : " Foreign calls are not looked at.");
 	if (*run->judge.promise)

@@ -80,7 +80,7 @@ void calibration_say(struct calibration *c, const struct calibrate_config *confi
 static void nothing_to_compare(const struct folds *folds, struct calibration *c, double share)
 {
 	for (int w = 0; w < MEAN_WINDOWS && c->policy.window[w].length; w++)
-		c->policy.window[w].limit = limit_scaled(THRESHOLD_DEFAULT, c->policy.window[w].length);
+		c->policy.window[w].limit = limit_scaled(THRESHOLD_DEFAULT, MEAN_DEFAULT, c->policy.window[w].length);
 	c->sessions = (double)folds->copies;
 	c->clusters = folds->n_folds;
 	c->needed = ceil(3 / share);
@@ -109,8 +109,6 @@ int calibrate_folds(const struct folds *folds, const struct calibrate_config *co
 	_cleanup_free_ struct peaks *peaks = calloc(folds->n_sessions + 1, sizeof(*peaks));
 	struct calibration c = { 0 };
 	struct scoring scoring = { .folds = folds, .policy = &c.policy, .pieces = pieces };
-	static const unsigned defaults[MEAN_WINDOWS] = MEANS_DEFAULT;
-	bool given = config->means[0] || config->means[1] || config->means[2];
 	struct limits limits;
 	int r;
 
@@ -118,7 +116,7 @@ int calibrate_folds(const struct folds *folds, const struct calibrate_config *co
 		return errmsg_errno(err, -ENOMEM, NULL, "calibration");
 	if (!(share > 0))
 		return errmsg_set(err, -EINVAL, NULL, 0, "a false-alarm rate must be over zero");
-	policy_set(&c.policy, 0, given ? config->means : defaults, config->reading);
+	policy_set(&c.policy, 0, config->means, config->reading);
 	if (config->min_calls)
 		c.policy.min_calls = (__u16)config->min_calls;
 	r = folds_each(folds, score_fold, &scoring, NULL, NULL, err);
@@ -151,16 +149,17 @@ int calibrate_folds(const struct folds *folds, const struct calibrate_config *co
 
 void policy_set(struct policy *policy, double threshold, const unsigned means[MEAN_WINDOWS], enum score_reading reading)
 {
+	static const unsigned defaults[MEAN_WINDOWS] = MEANS_DEFAULT;
 	int used = 0;
 
 	memset(policy, 0, sizeof(*policy));
-	for (int w = 0; means && w < MEAN_WINDOWS; w++)
+	if (!means || !(means[0] || means[1] || means[2]))
+		means = defaults;
+	for (int w = 0; w < MEAN_WINDOWS; w++)
 		if (means[w])
 			policy->window[used++].length = (__u16)MIN(means[w], MEAN_MAX);
-	if (!used)
-		policy->window[0].length = MEAN_DEFAULT;
-	for (int w = 0; w < MEAN_WINDOWS && policy->window[w].length; w++)
-		policy->window[w].limit = (__u16)lround((100 - fmax(0, fmin(100, threshold))) / 100 * COST_MAX);
+	for (int w = 0; w < used; w++)
+		policy->window[w].limit = limit_scaled(fmax(0, fmin(100, threshold)), policy->window[0].length, policy->window[w].length);
 	policy->min_calls = MIN_CALLS_DEFAULT;
 	policy->reading = (__u8)reading;
 	policy->foreign = 1;

@@ -67,7 +67,10 @@ int calibrate_folds(const struct folds *folds, const struct calibrate_config *co
 /* Puts the text into words again from the numbers. */
 void calibration_say(struct calibration *calibration, const struct calibrate_config *config);
 
-/* A policy with a threshold in percent that the user chose, the same for all means (none: MEAN_DEFAULT); not yet armed. */
+/*
+ * A policy with a threshold in percent that the user chose, for the first mean length (none given: MEANS_DEFAULT); shorter ones
+ * after it get the lower threshold that limit_scaled() says. Not yet armed.
+ */
 void policy_set(struct policy *policy, double threshold, const unsigned means[MEAN_WINDOWS], enum score_reading reading);
 
 #endif

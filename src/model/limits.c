@@ -126,9 +126,9 @@ static int effective_sessions(const struct peaks *peaks, size_t n, const struct 
 	return 0;
 }
 
-uint16_t limit_scaled(double threshold, unsigned length)
+uint16_t limit_scaled(double threshold, unsigned meant, unsigned length)
 {
-	return (uint16_t)lround((1 - threshold / 100 * fmin(1, sqrt(length / (double)MEAN_DEFAULT))) * COST_MAX);
+	return (uint16_t)lround((1 - threshold / 100 * fmin(1, sqrt(length / (double)meant))) * COST_MAX);
 }
 
 /* Limits of thin training are kept between those of two thresholds. */
@@ -137,8 +137,8 @@ static void keep_in_bounds(struct policy *policy, const struct limits *limits)
 	double part = fmax(0, 1 - limits->effective / limits->needed);
 
 	for (int w = 0; w < MEAN_WINDOWS && policy->window[w].length; w++) {
-		__u16 lowest = (__u16)lround(part * limit_scaled(THRESHOLD_FLOOR, policy->window[w].length));
-		__u16 highest = limit_scaled(THRESHOLD_LEAST, policy->window[w].length);
+		__u16 lowest = (__u16)lround(part * limit_scaled(THRESHOLD_FLOOR, MEAN_DEFAULT, policy->window[w].length));
+		__u16 highest = limit_scaled(THRESHOLD_LEAST, MEAN_DEFAULT, policy->window[w].length);
 
 		policy->window[w].limit = MAX(policy->window[w].limit, lowest);
 		if (limits->effective <= HARDLY_ANYTHING)

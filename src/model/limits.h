@@ -16,10 +16,10 @@
 #define MEAN_DEFAULT      32   /* calls; the one that is shown */
 
 /*
- * The limit of a window of this length for a threshold in percent that is meant for MEAN_DEFAULT calls: a mean over fewer
- * calls scatters more, by the square root, so it must fall lower.
+ * The limit of a window of this length for a threshold in percent that is meant for a mean over so many calls: a mean over
+ * fewer scatters more, by the square root, so it must fall lower. Over more it stays.
  */
-uint16_t limit_scaled(double threshold, unsigned length);
+uint16_t limit_scaled(double threshold, unsigned meant, unsigned length);
 
 /* One session: how high each window's mean rose, the lowest limit without an alarm; how many equal ones; its fold. */
 struct peaks {

@@ -56,10 +56,10 @@ static void check_thin(void)
 		peaks[i] = (struct peaks){ .window = { (uint16_t)i, (uint16_t)(100 - i) }, .fold = i, .copies = 1 };
 	limits_choose(peaks, 10, 0.01, &policy, &limits);
 	ok(limits.thin && limits.alarms == 0 && limits.expected == 1. / 11, "ten sessions: thin, 1 in 11 at best");
-	ok(policy.window[0].limit == lround(limit_scaled(THRESHOLD_FLOOR, 32) * (1 - 10. / 300)), "the limit is the floor");
+	ok(policy.window[0].limit == lround(limit_scaled(THRESHOLD_FLOOR, 32, 32) * (1 - 10. / 300)), "the limit is the floor");
 	ok(policy.window[1].limit > policy.window[0].limit, "the short window's floor is higher");
-	ok(limit_scaled(60, MEAN_DEFAULT) == lround(0.4 * COST_MAX) && limit_scaled(60, 1024) == limit_scaled(60, MEAN_DEFAULT) &&
-	   limit_scaled(60, 8) == lround(0.7 * COST_MAX), "by the square root of the length: 60 %% over 32 calls, 30 %% over 8");
+	ok(limit_scaled(60, 32, 32) == lround(0.4 * COST_MAX) && limit_scaled(60, 32, 1024) == limit_scaled(60, 32, 32) &&
+	   limit_scaled(60, 32, 8) == lround(0.7 * COST_MAX), "by the square root of the length: 60 %% over 32 calls, 30 %% over 8");
 	for (unsigned i = 0; i < 10; i++)
 		peaks[i].window[0] = (uint16_t)(20000 + i);
 	policy = windows(32, 0);
@@ -72,7 +72,7 @@ static void check_thin(void)
 	   "equal sessions are counted, but are worth one");
 	peaks[9].window[0] = 60000;
 	limits_choose(peaks, 10, 0.01, &policy, &limits);
-	ok(policy.window[0].limit == limit_scaled(THRESHOLD_LEAST, 32) && limits.alarms == 3,
+	ok(policy.window[0].limit == limit_scaled(THRESHOLD_LEAST, 32, 32) && limits.alarms == 3,
 	   "a session that nothing else is like does not make a threshold that finds nothing");
 }
 
@@ -156,6 +156,20 @@ static double achieved(unsigned sessions, double rate, struct calibration *ret_c
 	return (double)n / NEW;
 }
 
+/* A threshold that somebody chose. */
+static void check_given(void)
+{
+	struct policy policy;
+
+	policy_set(&policy, 80, NULL, READING_PREDICTOR);
+	ok(policy.window[0].length == 32 && policy.window[1].length == 8 && !policy.window[2].length &&
+	   policy.window[0].limit == lround(0.2 * COST_MAX) && policy.window[1].limit == lround(0.6 * COST_MAX),
+	   "the usual means keep watching: 80 %% over 32 calls, 40 %% over 8");
+	policy_set(&policy, 80, (unsigned[MEAN_WINDOWS]){ 8, 64 }, READING_PREDICTOR);
+	ok(policy.window[0].limit == lround(0.2 * COST_MAX) && policy.window[1].limit == policy.window[0].limit,
+	   "the first mean has what was given, whatever its length; a longer one, too");
+}
+
 static void check_promise(void)
 {
 	static const double rates[] = { 0.01, 0.05 };
@@ -179,7 +193,7 @@ static void check_promise(void)
 	ok(share <= 2 * c.expected, "stated %.3f, achieved %.4f", c.expected, share);
 	state = 9;
 	share = achieved(1, 0.01, &c);
-	ok(c.thin && c.policy.window[0].limit == limit_scaled(THRESHOLD_DEFAULT, MEAN_DEFAULT), "%s", c.text);
+	ok(c.thin && c.policy.window[0].limit == limit_scaled(THRESHOLD_DEFAULT, 32, 32), "%s", c.text);
 	{
 		_cleanup_(folds_freep) struct folds *folds = folds_new(6);
 		struct calibrate_config config = { .rate = 0 };
@@ -196,6 +210,7 @@ int main(void)
 {
 	check_limits();
 	check_thin();
+	check_given();
 	check_promise();
 	return tap_done();
 }
