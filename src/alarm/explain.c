@@ -69,7 +69,8 @@ static void explain_places(struct explanation *e)
 	for (size_t i = 0; i < e->n_calls; i++) {
 		const struct event *event = &e->calls[i].scored->event;
 
-		if (event->site && !SITE_MODULE(event->site) && !event_is_foreign(event->origin)) {
+		if (event->site && !SITE_MODULE(event->site) && EVENT_ORIGIN(event->origin) != ORIGIN_STACK &&
+		    EVENT_ORIGIN(event->origin) != ORIGIN_HEAP && EVENT_ORIGIN(event->origin) != ORIGIN_ANON) {
 			places[i].address = SITE_OFFSET(event->site);
 			wanted = true;
 		}
@@ -160,38 +161,52 @@ const char *abi_name(enum event_abi abi)
 	return abi < ABI_KINDS ? names[abi] : "unknown";
 }
 
-char *explanation_subject(const struct explanation *e, char *buffer, size_t size)
+const char *explanation_call(const struct explanation *e, const struct event *event, char *buffer, size_t size)
 {
-	char name[128] = "";
-	unsigned id = e->alarm->pid ? e->alarm->pid : e->alarm->tid;
+	enum syscall_arch arch = e->image->header->arch;
+
+	if (EVENT_ABI(event->origin) == ABI_COMPAT && arch == ARCH_X86_64)
+		arch = ARCH_I386;
+	return syscall_label(arch, event->call, buffer, size);
+}
+
+char *explanation_name(const struct explanation *e, char *buffer, size_t size)
+{
+	const char *name = "";
 
 	if (e->process.found) {
-		escape_text(name, sizeof(name), e->process.comm);
-		id = (unsigned)e->process.pid;
-	} else if (e->parent) {
-		snprintf(buffer, size, "PID %u, a child of %s (PID %d),", id, escape_text(name, sizeof(name), e->parent_comm), e->parent);
-		return buffer;
-	} else if (!e->live && e->profile && e->profile->application && *e->profile->application) {
+		name = e->process.comm;
+	} else if (!e->live && e->profile && e->profile->application) {
 		const char *slash = strrchr(e->profile->application, '/');
 
-		escape_text(name, sizeof(name), slash ? slash + 1 : e->profile->application);
+		name = slash ? slash + 1 : e->profile->application;
 	}
-	if (*name)
+	return escape_text(buffer, size, name);
+}
+
+char *explanation_subject(const struct explanation *e, char *buffer, size_t size)
+{
+	unsigned id = e->process.found ? (unsigned)e->process.pid : e->alarm->pid ? e->alarm->pid : e->alarm->tid;
+	char name[128];
+
+	if (*explanation_name(e, name, sizeof(name)))
 		snprintf(buffer, size, "%s (PID %u)", name, id);
+	else if (e->parent)
+		snprintf(buffer, size, "PID %u, a child of %s (PID %d),", id, escape_text(name, sizeof(name), e->parent_comm), e->parent);
 	else
 		snprintf(buffer, size, "PID %u", id);
 	return buffer;
 }
 
-/* The distinct calls of the window that were never learned, as names, the latest at most. */
-static unsigned list_never(const struct explanation *e, char *list, size_t size)
+/* The distinct calls of the window that training saw so little of, as names, at most three and "...". */
+static unsigned list_calls(const struct explanation *e, enum seen seen, char *list, size_t size)
 {
 	const struct explained_call *found[4];
 	unsigned n = 0;
 	size_t at = 0;
 
 	for (size_t i = e->n_calls - e->window; i < e->n_calls && n < ARRAY_SIZE(found); i++) {
-		bool again = e->calls[i].seen != SEEN_NEVER;
+		bool again = e->calls[i].seen != seen;
 
 		for (unsigned k = 0; k < n; k++)
 			again |= found[k]->scored->event.call == e->calls[i].scored->event.call;
@@ -204,37 +219,41 @@ static unsigned list_never(const struct explanation *e, char *list, size_t size)
 
 		at += (size_t)snprintf(list + at, size - at, "%s%s", i ? ", " : "",
 				       i == ARRAY_SIZE(found) - 1 ? "..." :
-				       syscall_label(e->image->header->arch, found[i]->scored->event.call, label,
-						     sizeof(label)));
+				       explanation_call(e, &found[i]->scored->event, label, sizeof(label)));
 	}
 	return n;
 }
 
-char *explanation_headline(const struct explanation *e, char *buffer, size_t size)
+char *explanation_cause(const struct explanation *e, char *buffer, size_t size)
 {
 	const struct event *last = &e->calls[e->n_calls - 1].scored->event;
-	char subject[256], calls[160];
-	unsigned never;
+	char calls[160], label[48];
+	unsigned n;
 
-	explanation_subject(e, subject, sizeof(subject));
 	if (e->alarm->flags & VERDICT_ALARM_FOREIGN) {
+		explanation_call(e, last, label, sizeof(label));
 		if (EVENT_ABI(last->origin) != ABI_NATIVE)
-			snprintf(buffer, size, "%s made a system call through a foreign door (%s), as injected code may", subject,
+			snprintf(buffer, size, "called %s through a foreign door (%s), as injected code may", label,
 				 abi_name(EVENT_ABI(last->origin)));
 		else if (EVENT_ORIGIN(last->origin) == ORIGIN_STRAY)
-			snprintf(buffer, size, "%s made a system call from a place where training saw no such call", subject);
+			snprintf(buffer, size, "called %s from a place where training saw no such call", label);
 		else
-			snprintf(buffer, size, "%s made a system call from its %s, as injected code does", subject,
+			snprintf(buffer, size, "called %s from its %s, as injected code does", label,
 				 origin_name(EVENT_ORIGIN(last->origin)));
-		return buffer;
+	} else if ((n = list_calls(e, SEEN_NEVER, calls, sizeof(calls)))) {
+		snprintf(buffer, size, "made %s never made in training: %s", n == 1 ? "a call" : "calls", calls);
+	} else if ((n = list_calls(e, SEEN_NOT_HERE, calls, sizeof(calls)))) {
+		snprintf(buffer, size, "made %s where training never had %s: %s", n == 1 ? "a call" : "calls", n == 1 ? "it" : "them", calls);
+	} else {
+		snprintf(buffer, size, "does not behave as in training: too many rare calls");
 	}
-	never = list_never(e, calls, sizeof(calls));
-	if (never)
-		snprintf(buffer, size, "%s made %s it never made in training: %s", subject,
-			 never == 1 ? "a call that" : "calls that", calls);
-	else if (e->unseen)
-		snprintf(buffer, size, "%s did something it never did in training: known calls in a new order", subject);
-	else
-		snprintf(buffer, size, "%s does not behave as in training: too many rare calls", subject);
+	return buffer;
+}
+
+char *explanation_headline(const struct explanation *e, char *buffer, size_t size)
+{
+	char subject[256], cause[512];
+
+	snprintf(buffer, size, "%s %s", explanation_subject(e, subject, sizeof(subject)), explanation_cause(e, cause, sizeof(cause)));
 	return buffer;
 }

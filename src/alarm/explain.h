@@ -67,8 +67,17 @@ int explain(const struct alarm *alarm, const struct image *image, const struct p
 	    struct explanation *ret_explanation);
 void explanation_done(struct explanation *explanation);
 
-/* The alarm in one sentence, escaped, e.g. "ftpd (PID 4121) made calls that it never made in training: dup2, execve". */
+/* The alarm in one sentence, escaped, e.g. "ftpd (PID 4121) made calls never made in training: dup2, execve". */
 char *explanation_headline(const struct explanation *explanation, char *buffer, size_t size);
+
+/* The same without who did it: "made calls never made in training: dup2, execve". */
+char *explanation_cause(const struct explanation *explanation, char *buffer, size_t size);
+
+/* A call's name in the table that it was made through. */
+const char *explanation_call(const struct explanation *explanation, const struct event *event, char *buffer, size_t size);
+
+/* The program's name, escaped, "" if it is not known. */
+char *explanation_name(const struct explanation *explanation, char *buffer, size_t size);
 
 /* Who did it, escaped: "ftpd (PID 4121)", or what else is known. */
 char *explanation_subject(const struct explanation *explanation, char *buffer, size_t size);

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 
 extern char **environ;
 
@@ -18,11 +19,18 @@ void hook_init(struct hook *hook, const char *command, bool silent)
 	*hook = (struct hook){ .command = command, .silent = silent, .pidfd = -1 };
 }
 
+static void forget_command(struct hook *hook)
+{
+	hook->pid = 0;
+	closep(&hook->pidfd);
+	hook->pidfd = -1;
+}
+
 void hook_done(struct hook *hook)
 {
-	if (hook->pidfd >= 0)
-		close(hook->pidfd);
-	hook->pidfd = -1;
+	forget_command(hook);
+	for (; hook->queued; hook->queued--)
+		json_decref(hook->queue[hook->queue_at++ % HOOK_QUEUE]);
 }
 
 /* The alarm as a file of memory: the command may read it or not, at its own pace. */
@@ -56,6 +64,10 @@ static const struct {
 	{ "IMSAFE_HEADLINE", NULL, "headline" },
 	{ "IMSAFE_KIND", NULL, "kind" },
 	{ "IMSAFE_TIME", NULL, "time" },
+	{ "IMSAFE_GROUP", NULL, "group" },
+	{ "IMSAFE_GROUP_ALARMS", NULL, "group_alarms" },
+	{ "IMSAFE_REPEAT", NULL, "repeat" },
+	{ "IMSAFE_NEWS", NULL, "news" },
 	{ "IMSAFE_SEQUENCE", NULL, "sequence" },
 	{ "IMSAFE_PID", NULL, "pid" },
 	{ "IMSAFE_TID", NULL, "tid" },
@@ -154,30 +166,54 @@ static int spawn(struct hook *hook, int input, char **environment)
 	return -r;
 }
 
-int hook_run(struct hook *hook, json_t *alarm, struct errmsg *err)
+static int start(struct hook *hook, json_t *alarm)
 {
-	_cleanup_close_ int input = -1;
-	char **environment;
-	int r;
+	_cleanup_close_ int input = alarm_file(alarm);
+	char **environment = make_environment(alarm, hook->skipped_since);
+	int r = input < 0 ? input : !environment ? -ENOMEM : spawn(hook, input, environment);
 
-	if (hook_reap(hook)) {
-		hook->skipped++;
-		hook->skipped_since++;
-		return 0;
-	}
-	input = alarm_file(alarm);
-	environment = make_environment(alarm, hook->skipped_since);
-	r = input < 0 ? input : !environment ? -ENOMEM : spawn(hook, input, environment);
 	free_environment(environment);
 	if (r < 0) {
 		hook->pid = 0;
 		hook->failed++;
-		return errmsg_errno(err, r, NULL, "the command of --exec cannot be started");
+		return r;
 	}
 	hook->skipped_since = 0;
 	hook->runs++;
 	hook->pidfd = (int)syscall(SYS_pidfd_open, hook->pid, 0);
 	return 1;
+}
+
+int hook_run(struct hook *hook, json_t *alarm, bool wait, struct errmsg *err)
+{
+	int r;
+
+	if (hook_reap(hook)) {
+		if (wait && hook->queued < HOOK_QUEUE) {
+			hook->queue[(hook->queue_at + hook->queued++) % HOOK_QUEUE] = json_incref(alarm);
+		} else {
+			hook->skipped++;
+			hook->skipped_since++;
+		}
+		return 0;
+	}
+	r = start(hook, alarm);
+	return r < 0 ? errmsg_errno(err, r, NULL, "the command of --exec cannot be started") : r;
+}
+
+/* Those that cannot be started are counted as failed. */
+static int start_next(struct hook *hook)
+{
+	while (hook->queued) {
+		json_t *alarm = hook->queue[hook->queue_at++ % HOOK_QUEUE];
+		int r = start(hook, alarm);
+
+		hook->queued--;
+		json_decref(alarm);
+		if (r > 0)
+			return 1;
+	}
+	return 0;
 }
 
 int hook_reap(struct hook *hook)
@@ -186,7 +222,7 @@ int hook_reap(struct hook *hook)
 	pid_t r;
 
 	if (!hook->pid)
-		return 0;
+		return start_next(hook);
 	r = waitpid(hook->pid, &status, WNOHANG);
 	if (!r)
 		return 1;
@@ -195,16 +231,28 @@ int hook_reap(struct hook *hook)
 		hook->status = status;
 		hook->failed += status != 0;
 	}
-	hook->pid = 0;
-	hook_done(hook);
-	return 0;
+	forget_command(hook);
+	return start_next(hook);
+}
+
+static long milliseconds_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 int hook_wait(struct hook *hook, int milliseconds)
 {
-	struct pollfd fd = { .fd = hook->pidfd, .events = POLLIN };
+	long deadline = milliseconds_now() + milliseconds;
+	bool late = false;
 
-	if (hook_reap(hook) && hook->pidfd >= 0)
-		poll(&fd, 1, milliseconds);
-	return hook_reap(hook);
+	while (hook_reap(hook) && hook->pidfd >= 0 && !late) {
+		struct pollfd fd = { .fd = hook->pidfd, .events = POLLIN };
+		long left = milliseconds < 0 ? -1 : MAX(deadline - milliseconds_now(), 0);
+
+		late = poll(&fd, 1, (int)left) == 0;
+	}
+	return hook->pid != 0;
 }

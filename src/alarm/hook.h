@@ -2,7 +2,8 @@
 /*
  * Running the user's command on an alarm. The command line is the user's own and goes to the shell as it is; what is known
  * of the alarm never becomes part of it: it stands in environment variables (IMSAFE_...) and, as JSON, on standard input.
- * Never waits: one command at a time, alarms in the meantime are counted and told to the next one.
+ * Never waits: one command at a time. Alarms in the meantime that are news wait in a queue; others, and what does not fit in
+ * it, are counted and told to the next command.
  */
 #ifndef IMSAFE_ALARM_HOOK_H
 #define IMSAFE_ALARM_HOOK_H
@@ -15,6 +16,8 @@
 #include "base/cleanup.h"
 #include "base/errmsg.h"
 
+#define HOOK_QUEUE 64
+
 struct hook {
 	const char *command;
 	bool silent;      /* its output goes to /dev/null, not to our standard error */
@@ -22,6 +25,8 @@ struct hook {
 	int pidfd;        /* readable once it has ended */
 	uint64_t runs, skipped, failed;
 	uint64_t skipped_since; /* the latest run */
+	json_t *queue[HOOK_QUEUE]; /* a ring */
+	size_t queued, queue_at;
 	int status;       /* wait status of the latest that ended */
 };
 
@@ -30,14 +35,14 @@ void hook_done(struct hook *hook); /* does not end a running command */
 
 /*
  * Starts the command for an alarm (the object of output_json()). 1 if it runs, 0 if one was running already, -errno with
- * err filled if it cannot be started.
+ * err filled if it cannot be started. wait: if one is running, the alarm's turn comes later.
  */
-int hook_run(struct hook *hook, json_t *alarm, struct errmsg *err);
+int hook_run(struct hook *hook, json_t *alarm, bool wait, struct errmsg *err);
 
-/* Takes the end of a command, if it has ended: 1 if one is still running, 0 if not. */
+/* Takes the end of a command, if it has ended, and starts the next that waits: 1 if one is running, 0 if not. */
 int hook_reap(struct hook *hook);
 
-/* Waits for its end up to so many milliseconds (-1: as long as it takes). 1 if it still runs. */
+/* Waits for its end, and of those that wait, up to so many milliseconds (-1: as long as it takes). 1 if it still runs. */
 int hook_wait(struct hook *hook, int milliseconds);
 
 #endif

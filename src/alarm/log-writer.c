@@ -189,14 +189,19 @@ void log_writer_call(struct log_writer *writer, uint64_t sequence, const struct 
 	writer->used += (size_t)(at - start);
 }
 
-void log_writer_alarm(struct log_writer *writer, const struct alarm *alarm, const struct policy *policy)
+void log_writer_alarm(struct log_writer *writer, const struct alarm *alarm, const struct policy *policy, uint64_t number, uint64_t group)
 {
 	if (alarm->flags & VERDICT_ALARM_FOREIGN)
-		put_line(writer, "# foreign %" PRIu64 " %u", alarm->sequence, alarm->tid);
+		put_line(writer, "# foreign %" PRIu64 " %u number %" PRIu64 " group %" PRIu64, alarm->sequence, alarm->tid, number, group);
 	if (alarm->flags & VERDICT_ALARM)
-		put_line(writer, "# alarm %" PRIu64 " %u mean %.2f threshold %.2f over %u", alarm->sequence, alarm->tid,
-			 score_normality(alarm->mean[alarm->window]) / 100.0,
-			 limit_percent(policy->window[alarm->window].limit), policy->window[alarm->window].length);
+		put_line(writer, "# alarm %" PRIu64 " %u mean %.2f threshold %.2f over %u number %" PRIu64 " group %" PRIu64,
+			 alarm->sequence, alarm->tid, score_normality(alarm->mean[alarm->window]) / 100.0,
+			 limit_percent(policy->window[alarm->window].limit), policy->window[alarm->window].length, number, group);
+}
+
+void log_writer_went_on(struct log_writer *writer, const struct alarm *alarm, uint64_t number)
+{
+	put_line(writer, "# went-on %" PRIu64 " %u number %" PRIu64, alarm->sequence, alarm->tid, number);
 }
 
 void log_writer_started(struct log_writer *writer, uint64_t sequence, uint32_t tid)

@@ -34,7 +34,9 @@ DEFINE_CLEANUP(struct log_writer *, log_writer_close)
 
 /* Buffered, whole lines at a time; a failed write is remembered and ends all writing: ask log_writer_flush(). */
 void log_writer_call(struct log_writer *writer, uint64_t sequence, const struct scored_call *call);
-void log_writer_alarm(struct log_writer *writer, const struct alarm *alarm, const struct policy *policy);
+/* number: of the alarm; group: of the first like it. */
+void log_writer_alarm(struct log_writer *writer, const struct alarm *alarm, const struct policy *policy, uint64_t number, uint64_t group);
+void log_writer_went_on(struct log_writer *writer, const struct alarm *alarm, uint64_t number);
 void log_writer_started(struct log_writer *writer, uint64_t sequence, uint32_t tid);
 void log_writer_closed(struct log_writer *writer, uint64_t sequence, uint32_t tid);
 void log_writer_gap(struct log_writer *writer, uint64_t sequence, const struct event *gap);

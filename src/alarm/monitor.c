@@ -128,7 +128,7 @@ static inline struct thread *get_thread(struct monitor *monitor, uint32_t tid)
 }
 
 static __attribute__((noinline)) void raise_alarm(struct monitor *monitor, const struct thread *thread,
-						  const struct scored_call *call)
+						  const struct scored_call *call, bool went_on)
 {
 	size_t n = MIN(thread->calls, HISTORY_CALLS);
 	struct alarm alarm = {
@@ -143,14 +143,17 @@ static __attribute__((noinline)) void raise_alarm(struct monitor *monitor, const
 		.lost = thread->lost,
 		.history = monitor->unrolled,
 		.n_history = n,
+		.went_on = went_on,
 	};
 
+	if (went_on)
+		alarm.flags |= call->verdict.flags & VERDICT_FOREIGN ? VERDICT_ALARM_FOREIGN : VERDICT_ALARM;
 	for (unsigned i = 0; i < MEAN_WINDOWS; i++)
 		alarm.mean[i] = score_mean(&thread->score, monitor->policy, i);
 	for (size_t i = 0; i < n; i++)
 		monitor->unrolled[i] = thread->history[(thread->calls - n + i) & (HISTORY_CALLS - 1)];
 	/* One call may open both kinds of episode at once; it is one alarm. */
-	monitor->stats.alarms++;
+	monitor->stats.alarms += !went_on;
 	if (monitor->callbacks.alarm)
 		monitor->callbacks.alarm(monitor->callbacks.data, &alarm);
 }
@@ -164,6 +167,15 @@ static inline uint32_t first_mean(const struct monitor *monitor, const struct sc
 	if (score->calls < monitor->policy->window[0].length)
 		return score_mean(score, monitor->policy, 0);
 	return (uint32_t)(score->sum[0] * monitor->reciprocal >> 37);
+}
+
+/* In an open episode: does it make the alarm another one? */
+static bool is_unforeseen(const struct monitor *monitor, const struct scored_call *call)
+{
+	unsigned unseen = monitor->policy->reading == READING_SEQUENCES ? VERDICT_MISMATCHED : 0;
+
+	return monitor->callbacks.unforeseen &&
+	       (!(call->verdict.flags & VERDICT_SEEN) || call->verdict.flags & (VERDICT_FOREIGN | unseen));
 }
 
 static inline __attribute__((flatten)) int add_call(struct monitor *monitor, const struct event *event)
@@ -182,10 +194,12 @@ static inline __attribute__((flatten)) int add_call(struct monitor *monitor, con
 
 	if (monitor->callbacks.call)
 		monitor->callbacks.call(monitor->callbacks.data, monitor->stats.calls, call);
-	if (call->verdict.flags & (VERDICT_ALARMS | VERDICT_CLOSED | VERDICT_FOREIGN)) {
+	if (call->verdict.flags & (VERDICT_ALARMS | VERDICT_CLOSED | VERDICT_FOREIGN) || thread->score.open) {
 		monitor->stats.foreign += !!(call->verdict.flags & VERDICT_FOREIGN);
 		if (call->verdict.flags & VERDICT_ALARMS)
-			raise_alarm(monitor, thread, call);
+			raise_alarm(monitor, thread, call, false);
+		else if (is_unforeseen(monitor, call) && monitor->callbacks.unforeseen(monitor->callbacks.data, call))
+			raise_alarm(monitor, thread, call, true);
 		if (call->verdict.flags & VERDICT_CLOSED)
 			episode_closed(monitor, event->tid);
 	}

@@ -6,6 +6,7 @@
 #ifndef IMSAFE_ALARM_MONITOR_H
 #define IMSAFE_ALARM_MONITOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +35,7 @@ struct alarm {
 	uint64_t lost;         /* calls lost in that gap, 0 = not known how many */
 	const struct scored_call *history; /* oldest first, the last one raised the alarm */
 	size_t n_history;
+	bool went_on;          /* not raised now: the episode of the thread's latest alarm went on with this call */
 };
 
 /* A threshold as people set it: the percentage of a limit, not rounded down as a score is. */
@@ -48,6 +50,11 @@ struct monitor_callbacks {
 	/* Every call, after scoring; may be NULL. The hot path: keep it short. */
 	void (*call)(void *data, uint64_t sequence, const struct scored_call *call);
 	void (*alarm)(void *data, const struct alarm *alarm);
+	/*
+	 * A call in an open episode that training never saw in its place, or a foreign one; may be NULL. Not that which opened it.
+	 * True: alarm() is called for it, with went_on.
+	 */
+	bool (*unforeseen)(void *data, const struct scored_call *call);
 	/* A thread begins, or was met for the first time; sequence is that of the call just before. */
 	void (*started)(void *data, uint64_t sequence, uint32_t tid);
 	/* An episode ended, at a call or because its thread did. */

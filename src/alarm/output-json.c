@@ -137,14 +137,29 @@ static json_t *process_json(const struct explanation *e)
 	return object;
 }
 
+static void set_grouping(json_t *object, const struct grouping *grouping)
+{
+	if (!grouping)
+		return;
+	if (grouping->group) {
+		set_number(object, "group", grouping->group->number);
+		set_number(object, "group_alarms", grouping->group->count);
+	}
+	json_object_set_new(object, "repeat", json_boolean(grouping->news == NEWS_NONE));
+	set_text(object, "news", news_name(grouping->news));
+	if (grouping->forgot)
+		set_number(object, "forgotten_group", grouping->forgotten);
+}
+
 json_t *output_json(const struct explanation *e, const struct output_context *context)
 {
 	const struct alarm *alarm = e->alarm;
 	json_t *object = json_object(), *calls = json_array();
 	char headline[512];
 
-	set_text(object, "type", "alarm");
+	set_text(object, "type", alarm->went_on ? "went-on" : "alarm");
 	set_number(object, "alarm", context->number);
+	set_grouping(object, context->grouping);
 	/* The headline is escaped already. */
 	json_object_set_new(object, "headline", json_string(explanation_headline(e, headline, sizeof(headline))));
 	set_time(object, "time", e->time);

@@ -79,15 +79,11 @@ static double percent(uint32_t cost)
 
 static const char *call_label(const struct text *t, const struct event *event, char *buffer, size_t size)
 {
-	enum syscall_arch arch = t->e->image->header->arch;
 	char label[48];
 
 	if (EVENT_ABI(event->origin) == ABI_NATIVE)
-		return syscall_label(arch, event->call, buffer, size);
-	if (EVENT_ABI(event->origin) == ABI_COMPAT && arch == ARCH_X86_64)
-		arch = ARCH_I386;
-	snprintf(buffer, size, "%s (%s)", syscall_label(arch, event->call, label, sizeof(label)),
-		 abi_name(EVENT_ABI(event->origin)));
+		return explanation_call(t->e, event, buffer, size);
+	snprintf(buffer, size, "%s (%s)", explanation_call(t->e, event, label, sizeof(label)), abi_name(EVENT_ABI(event->origin)));
 	return buffer;
 }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "alarm/explain.h"
+#include "alarm/group.h"
 
 /* What the reader has at hand, for the commands proposed to them. NULL: does not exist. */
 struct output_context {
@@ -15,6 +16,7 @@ struct output_context {
 	const char *source;                /* a live source as options of "imsafe trace", for people to paste: "-p 909" */
 	const char *response;              /* what was done about it already, one sentence; NULL = nothing */
 	unsigned number;                   /* of the alarm, from 1 */
+	const struct grouping *grouping;   /* which alarms it is like; NULL = not known */
 };
 
 struct output_style {
@@ -28,6 +30,21 @@ void output_text(const struct explanation *explanation, const struct output_cont
 
 /* One object, documented in doc/howto-alarm-output.md; the caller's. NULL without memory. */
 json_t *output_json(const struct explanation *explanation, const struct output_context *context);
+
+/* The alarm in one line without its end: "ALARM 7  ...". like: as one of its group, else by its own headline. */
+void output_line(const struct explanation *explanation, const struct output_context *context, bool like, FILE *out);
+
+/* One object of the summary's list of groups; the caller's. NULL without memory. */
+json_t *output_group_json(const struct group *group, const struct output_context *context);
+
+/* What to do about a group, in words, and a command to paste ("" = none). The context's number and response are not used. */
+const char *output_advice(const struct group *group, const struct output_context *context, char *ret_command, size_t size);
+
+/* "7th" */
+const char *output_ordinal(uint64_t value, char buffer[32]);
+
+/* How to teach the profile what raised an alarm, as a shell command; "" if there is no source to learn from. */
+char *output_teach(const struct output_context *context, char *buffer, size_t size);
 
 /* A path as one word of a shell command that people can paste; no control characters come through. */
 char *output_shell_word(const char *text, char *buffer, size_t size);

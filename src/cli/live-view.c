@@ -7,17 +7,21 @@
 
 #include "cli/chart.h"
 
-#define ALARMS_MAX 200
-#define GAPS_MAX   256
+#define GROUPS_SHOWN_MAX 128
+#define MARKS_MAX  256
 #define ZOOM_MIN   128
 #define GRAPH_MIN  8 /* rows */
-#define LEAVE_FULL 3 /* alarms printed in full at the end, the latest ones */
+#define LEAVE_FULL 3 /* groups whose alarm is printed in full at the end, the latest ones */
 
-struct shown_alarm {
-	char *headline, *text;
-	uint64_t at; /* calls in the ring when it came */
-	bool foreign;
+struct shown_group {
+	uint64_t group, count, number; /* the latest alarm's */
+	char *headline, *text, *line;
 	time_t time;
+};
+
+struct mark {
+	uint64_t at; /* calls in the ring when it came */
+	enum chart_mark kind;
 };
 
 struct live_view {
@@ -25,12 +29,14 @@ struct live_view {
 	struct termios before;
 	bool raw;
 	struct live_ring ring;
-	struct shown_alarm alarms[ALARMS_MAX]; /* a ring, too: the latest ones */
+	struct shown_group groups[GROUPS_SHOWN_MAX]; /* the one with the latest alarm last */
+	unsigned n_groups;
 	uint64_t n_alarms;
-	uint64_t gaps[GAPS_MAX], n_gaps;
+	struct mark marks[MARKS_MAX]; /* a ring, too: alarms and gaps */
+	uint64_t n_marks;
 	struct chart_terminal terminal;
 	unsigned zoom;        /* calls in the graph */
-	unsigned chosen;      /* 0 = the latest alarm */
+	unsigned chosen;      /* 0 = the group with the latest alarm */
 	bool reading;         /* one alarm fills the screen */
 	unsigned scroll;
 	struct timespec started, rated;
@@ -96,15 +102,10 @@ int live_view_open(const struct live_view_config *config, struct live_view **ret
 	return 0;
 }
 
-static unsigned alarms_shown(const struct live_view *view)
+/* The one with the i-th latest alarm. */
+static struct shown_group *get_group(struct live_view *view, unsigned i)
 {
-	return (unsigned)MIN(view->n_alarms, ALARMS_MAX);
-}
-
-/* The i-th latest. */
-static const struct shown_alarm *get_alarm(const struct live_view *view, unsigned i)
-{
-	return &view->alarms[(view->n_alarms - 1 - i) % ALARMS_MAX];
+	return &view->groups[view->n_groups - 1 - i];
 }
 
 static void give_back(struct live_view *view)
@@ -118,30 +119,32 @@ static void give_back(struct live_view *view)
 
 void live_view_leave(struct live_view *view, FILE *out)
 {
-	unsigned shown = alarms_shown(view);
-
 	give_back(view);
-	if (view->n_alarms > shown)
-		fprintf(out, "The latest %u of %" PRIu64 " alarms:\n", shown, view->n_alarms);
-	while (shown--) {
-		const struct shown_alarm *alarm = get_alarm(view, shown);
-
-		if (shown >= LEAVE_FULL && alarm->headline)
-			fprintf(out, "ALARM %" PRIu64 "  %s\n", view->n_alarms - shown, alarm->headline);
-		else if (alarm->text)
-			fprintf(out, "\n%s", alarm->text);
-	}
+	if (view->n_groups > LEAVE_FULL)
+		fprintf(out, "The latest %d of %u different alarms:\n", LEAVE_FULL, view->n_groups);
+	for (unsigned i = MIN(view->n_groups, LEAVE_FULL); i--;)
+		if (get_group(view, i)->text)
+			fprintf(out, "\n%s", get_group(view, i)->text);
 	fflush(out);
+}
+
+static void forget_group(struct live_view *view, unsigned index)
+{
+	struct shown_group *group = &view->groups[index];
+
+	free(group->headline);
+	free(group->text);
+	free(group->line);
+	view->n_groups--;
+	memmove(group, group + 1, (view->n_groups - index) * sizeof(*group));
 }
 
 struct live_view *live_view_close(struct live_view *view)
 {
 	if (view) {
 		give_back(view);
-		for (size_t i = 0; i < ALARMS_MAX; i++) {
-			free(view->alarms[i].headline);
-			free(view->alarms[i].text);
-		}
+		while (view->n_groups)
+			forget_group(view, view->n_groups - 1);
 		free(view);
 	}
 	return NULL;
@@ -152,26 +155,63 @@ struct live_ring *live_view_ring(struct live_view *view)
 	return &view->ring;
 }
 
-void live_view_alarm(struct live_view *view, const char *headline, const char *text)
+static void add_mark(struct live_view *view, enum chart_mark kind)
 {
-	struct shown_alarm *alarm = &view->alarms[view->n_alarms++ % ALARMS_MAX];
-	uint64_t last = view->ring.n ? view->ring.n - 1 : 0;
+	view->marks[view->n_marks++ % MARKS_MAX] = (struct mark){ view->ring.n, kind };
+}
 
-	free(alarm->headline);
-	free(alarm->text);
-	alarm->headline = strdup(headline);
-	alarm->text = strdup(text);
-	alarm->at = view->ring.n;
-	alarm->foreign = view->ring.calls[last & (LIVE_VIEW_CALLS - 1)].flags & VERDICT_ALARM_FOREIGN;
-	alarm->time = time(NULL);
-	/* The alarm that someone looks at stays the one they look at. */
-	if (view->reading || view->chosen)
-		view->chosen = MIN(view->chosen + 1, ALARMS_MAX - 1);
+/* The group's place becomes the last one. What someone looks at stays what they look at. */
+static struct shown_group *move_up(struct live_view *view, uint64_t number)
+{
+	struct shown_group moved = { .group = number };
+	unsigned i = 0, place;
+
+	while (i < view->n_groups && view->groups[i].group != number)
+		i++;
+	place = view->n_groups - 1 - i; /* in the list, if it is there */
+	if (i < view->n_groups) {
+		moved = view->groups[i];
+		memmove(&view->groups[i], &view->groups[i + 1], (view->n_groups - 1 - i) * sizeof(moved));
+		if (view->chosen == place)
+			view->chosen = 0;
+		else if (view->chosen < place && (view->reading || view->chosen))
+			view->chosen++;
+	} else {
+		if (view->n_groups == GROUPS_SHOWN_MAX)
+			forget_group(view, 0);
+		view->n_groups++;
+		if (view->reading || view->chosen)
+			view->chosen = MIN(view->chosen + 1, view->n_groups - 1);
+	}
+	view->groups[view->n_groups - 1] = moved;
+	return &view->groups[view->n_groups - 1];
+}
+
+static void replace(char **text, const char *by)
+{
+	free(*text);
+	*text = by ? strdup(by) : NULL;
+}
+
+void live_view_alarm(struct live_view *view, const struct live_alarm *alarm)
+{
+	struct shown_group *group = move_up(view, alarm->group);
+
+	if (!group->headline || alarm->text)
+		replace(&group->headline, alarm->headline);
+	if (alarm->text)
+		replace(&group->text, alarm->text);
+	replace(&group->line, alarm->text ? NULL : alarm->line);
+	group->count += !alarm->went_on || !group->count;
+	group->number = alarm->number;
+	group->time = time(NULL);
+	view->n_alarms += !alarm->went_on;
+	add_mark(view, alarm->foreign ? CHART_MARK_FOREIGN : CHART_MARK_ALARM);
 }
 
 void live_view_gap(struct live_view *view)
 {
-	view->gaps[view->n_gaps++ % GAPS_MAX] = view->ring.n;
+	add_mark(view, CHART_MARK_GAP);
 }
 
 static enum live_view_key command_key(struct live_view *view, char key)
@@ -198,12 +238,12 @@ static enum live_view_key command_key(struct live_view *view, char key)
 	case 'j':
 		if (view->reading)
 			view->scroll++;
-		else if (view->chosen + 1 < alarms_shown(view))
+		else if (view->chosen + 1 < view->n_groups)
 			view->chosen++;
 		return LIVE_VIEW_REDRAW;
 	case '\n':
 	case '\r':
-		view->reading = !view->reading && view->n_alarms;
+		view->reading = !view->reading && view->n_groups;
 		view->scroll = 0;
 		return LIVE_VIEW_REDRAW;
 	default:
@@ -373,7 +413,7 @@ static void put_graph(struct live_view *view, unsigned rows, FILE *out)
 	uint64_t n = MIN(MIN(view->ring.n, LIVE_VIEW_CALLS), view->zoom), first = view->ring.n - n;
 	struct chart_series series = { .points = view->points, .n = n, .warn_below = threshold(view) };
 	struct chart_line line = { .at = threshold(view), .color = CHART_RED };
-	struct chart_marker markers[ALARMS_MAX + GAPS_MAX];
+	struct chart_marker markers[MARKS_MAX];
 	struct chart chart = {
 		.x = { .label = "calls", .min = -(double)view->zoom, .max = 0 }, .y = { .unit = "%", .min = 0, .max = 100 },
 		.series = &series, .n_series = 1, .lines = &line, .n_lines = 1, .markers = markers, .no_legend = true,
@@ -386,15 +426,10 @@ static void put_graph(struct live_view *view, unsigned rows, FILE *out)
 	for (uint64_t i = 0; i < n; i++)
 		view->points[i] = (struct chart_point){ (double)i + 1 - (double)n,
 			score_normality(view->ring.calls[(first + i) & (LIVE_VIEW_CALLS - 1)].mean) / 100.0 };
-	for (unsigned i = 0; i < alarms_shown(view); i++)
-		if (get_alarm(view, i)->at > first)
-			markers[chart.n_markers++] = (struct chart_marker){
-				.kind = get_alarm(view, i)->foreign ? CHART_MARK_FOREIGN : CHART_MARK_ALARM,
-				.x = (double)get_alarm(view, i)->at - (double)view->ring.n };
-	for (uint64_t i = 0; i < MIN(view->n_gaps, GAPS_MAX); i++)
-		if (view->gaps[i] > first)
-			markers[chart.n_markers++] = (struct chart_marker){ .kind = CHART_MARK_GAP,
-				.x = (double)view->gaps[i] - (double)view->ring.n };
+	for (uint64_t i = 0; i < MIN(view->n_marks, MARKS_MAX); i++)
+		if (view->marks[i].at > first)
+			markers[chart.n_markers++] = (struct chart_marker){ .kind = view->marks[i].kind,
+				.x = (double)view->marks[i].at - (double)view->ring.n };
 	terminal.height = rows;
 	memory = open_memstream(&text, &size);
 	if (!memory)
@@ -415,30 +450,36 @@ static void put_cut(const char *text, unsigned columns, FILE *out)
 	}
 }
 
-static void put_alarms(const struct live_view *view, unsigned rows, FILE *out)
+static void put_group(struct live_view *view, unsigned i, FILE *out)
 {
-	unsigned shown = alarms_shown(view), list = rows - 1, first;
+	const struct shown_group *group = get_group(view, i);
+	char clock[16] = "", count[32] = "";
+	struct tm tm;
+
+	if (localtime_r(&group->time, &tm))
+		strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
+	if (group->count > 1)
+		snprintf(count, sizeof(count), "%" PRIu64 "%s", group->count, view->terminal.utf8 ? "×" : "x");
+	fprintf(out, "%s%s %s  %*s  ", i == view->chosen ? paint(view, "\033[7m") : "",
+		i == view->chosen ? (view->terminal.utf8 ? "▸" : ">") : " ", clock,
+		group->count > 1 && view->terminal.utf8 ? 7 : 6, count);
+	put_cut(group->headline ? group->headline : "", view->terminal.width > 22 ? view->terminal.width - 22 : 8, out);
+	fputs(paint(view, "\033[0m"), out);
+}
+
+static void put_alarms(struct live_view *view, unsigned rows, FILE *out)
+{
+	unsigned list = rows - 1, first;
 
 	if (!view->n_alarms)
 		fprintf(out, "%sno alarms%s\033[K\r\n", paint(view, "\033[32m"), paint(view, "\033[0m"));
 	else
-		fprintf(out, "%s%" PRIu64 " alarm%s%s\033[K\r\n", paint(view, "\033[1;31m"), view->n_alarms, view->n_alarms == 1 ? "" : "s",
-			paint(view, "\033[0m"));
+		fprintf(out, "%s%" PRIu64 " alarm%s%s of %u kind%s\033[K\r\n", paint(view, "\033[1;31m"), view->n_alarms,
+			view->n_alarms == 1 ? "" : "s", paint(view, "\033[0m"), view->n_groups, view->n_groups == 1 ? "" : "s");
 	first = view->chosen >= list ? view->chosen - list + 1 : 0;
 	for (unsigned i = first; i < first + list; i++) {
-		char clock[16] = "";
-		struct tm tm;
-
-		if (i < shown && get_alarm(view, i)->headline) {
-			const struct shown_alarm *alarm = get_alarm(view, i);
-
-			if (localtime_r(&alarm->time, &tm))
-				strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
-			fprintf(out, "%s%s %s  ", i == view->chosen ? paint(view, "\033[7m") : "",
-				i == view->chosen ? (view->terminal.utf8 ? "▸" : ">") : " ", clock);
-			put_cut(alarm->headline, view->terminal.width > 14 ? view->terminal.width - 14 : 8, out);
-			fputs(paint(view, "\033[0m"), out);
-		}
+		if (i < view->n_groups)
+			put_group(view, i, out);
 		fputs("\033[K\r\n", out);
 	}
 }
@@ -459,13 +500,19 @@ static void put_keys(const struct live_view *view, const struct live_view_number
 
 static void put_reading(struct live_view *view, unsigned rows, FILE *out)
 {
-	const char *text = get_alarm(view, view->chosen)->text;
+	const struct shown_group *group = get_group(view, view->chosen);
+	const char *text = group->text ? group->text : "";
 	unsigned lines = 0;
 
-	for (const char *c = text ? text : ""; *c; c++)
+	if (group->line && rows > 1) {
+		fprintf(out, "%sThe latest: %s", paint(view, "\033[33m"), paint(view, "\033[0m"));
+		put_lines(group->line, 0, 1, out);
+		rows--;
+	}
+	for (const char *c = text; *c; c++)
 		lines += *c == '\n';
 	view->scroll = MIN(view->scroll, lines > rows ? lines - rows : 0);
-	put_lines(text ? text : "", view->scroll, rows, out);
+	put_lines(text, view->scroll, rows, out);
 	for (unsigned i = lines - MIN(lines, view->scroll); i < rows; i++)
 		fputs("\033[K\r\n", out);
 }
@@ -492,7 +539,7 @@ void live_view_draw(struct live_view *view, const struct live_view_numbers *numb
 		put_state(view, out);
 		put_numbers(view, numbers, out);
 		/* The list of alarms gets a third of what is left, the graph the rest, if that is enough to draw it. */
-		list = MIN(MAX((rows - 4) / 3, 3U), MAX(alarms_shown(view) + 1, 3U));
+		list = MIN(MAX((rows - 4) / 3, 3U), MAX(view->n_groups + 1, 3U));
 		if (rows >= 4 + list + GRAPH_MIN)
 			put_graph(view, rows - 4 - list, out);
 		else

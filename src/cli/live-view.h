@@ -59,8 +59,17 @@ static inline void live_ring_add(struct live_ring *ring, const struct scored_cal
 		ring->calls[ring->n++ & (LIVE_VIEW_CALLS - 1)] = (struct live_call){ (uint16_t)call->mean, call->verdict.flags };
 }
 
-/* An alarm for the list; text is its full explanation, copied, shown when chosen. */
-void live_view_alarm(struct live_view *view, const char *headline, const char *text);
+/* An alarm; texts are copied. The list has a line a group, the one with the latest alarm first. */
+struct live_alarm {
+	uint64_t number, group;
+	const char *headline; /* of the group's line, when it is news */
+	const char *text;     /* in full, shown when chosen; NULL: the group's stays */
+	const char *line;     /* in one line, with its end */
+	bool foreign;
+	bool went_on;         /* no new alarm */
+};
+
+void live_view_alarm(struct live_view *view, const struct live_alarm *alarm);
 void live_view_gap(struct live_view *view);
 
 enum live_view_key { LIVE_VIEW_NOTHING, LIVE_VIEW_REDRAW, LIVE_VIEW_QUIT };

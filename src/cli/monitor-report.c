@@ -6,8 +6,6 @@
 
 #include "cli/chart.h"
 
-/* From so many alarms on each is told in one line: who has read these will not read more of the kind. */
-#define FULL_ALARMS_MAX 20
 #define WARNING_SECONDS 10 /* in the view */
 
 void monitor_report_message(struct monitor_report *report, const struct errmsg *err)
@@ -61,23 +59,29 @@ void monitor_report_call(struct monitor_report *report, uint64_t sequence, const
 	on_call_view(report, sequence, call);
 }
 
-static char *alarm_text(struct monitor_report *report, const struct explanation *explanation, const struct output_context *context,
-			bool brief)
+static int64_t seconds(void)
 {
-	char *text = NULL, headline[512];
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+static char *alarm_text(struct monitor_report *report, const struct explanation *explanation, const struct output_context *context,
+			enum tell tell)
+{
+	char *text = NULL;
 	size_t size = 0;
 	FILE *out = open_memstream(&text, &size);
 
 	if (!out)
 		return NULL;
-	if (brief)
-		fprintf(out, "ALARM %u  call %" PRIu64 ": %s%s%s%s\n", context->number,
-			explanation->alarm->sequence ? explanation->alarm->sequence : explanation->alarm->thread_calls + 1,
-			explanation_headline(explanation, headline, sizeof(headline)),
-			explanation->alarm->flags & VERDICT_TAINTED ? " (calls were lost just before)" : "",
-			context->response ? "; " : "", context->response ? context->response : "");
-	else
+	if (tell == TELL_FULL) {
 		output_text(explanation, context, &report->style, out);
+	} else {
+		output_line(explanation, context, !report->config.brief && context->grouping && context->grouping->news == NEWS_NONE, out);
+		fputc('\n', out);
+	}
 	fclose(out);
 	return text;
 }
@@ -97,53 +101,142 @@ static void flush_output(struct monitor_report *report)
 	report->trouble = true;
 }
 
+/* In the view, each group is a line of the list; what it shows in full is the latest that was news. */
+static void show_alarm(struct monitor_report *report, const struct explanation *explanation, const struct output_context *context)
+{
+	const struct grouping *grouping = context->grouping;
+	bool news = !grouping || grouping->news != NEWS_NONE;
+	_cleanup_free_ char *text = news ? alarm_text(report, explanation, context, TELL_FULL) : NULL;
+	_cleanup_free_ char *line = alarm_text(report, explanation, context, TELL_LINE);
+	char headline[512];
+	struct live_alarm alarm = {
+		.number = context->number, .group = grouping && grouping->group ? grouping->group->number : context->number,
+		.headline = explanation_headline(explanation, headline, sizeof(headline)), .text = text, .line = line,
+		.foreign = explanation->alarm->flags & VERDICT_ALARM_FOREIGN, .went_on = explanation->alarm->went_on,
+	};
+
+	live_view_alarm(report->view, &alarm);
+}
+
+static void log_message(struct monitor_report *report, const struct explanation *explanation, const struct output_context *context)
+{
+	const struct grouping *grouping = context->grouping;
+	char headline[512], like[64] = "";
+
+	if (grouping && grouping->group && (explanation->alarm->went_on || grouping->group->count > 1))
+		snprintf(like, sizeof(like), explanation->alarm->went_on ? ", going on unlike ALARM %" PRIu64 : ", like ALARM %" PRIu64,
+			 grouping->group->number);
+	messages_note(report->config.messages, "ALARM %u%s: %s", context->number, like,
+		      explanation_headline(explanation, headline, sizeof(headline)));
+}
+
 static void print_alarm(struct monitor_report *report, const struct explanation *explanation, const struct output_context *context)
 {
-	bool brief = report->config.brief || (!report->view && context->number > FULL_ALARMS_MAX);
+	enum tell tell = TELL_FULL;
 	_cleanup_free_ char *text = NULL;
-	char headline[512];
 
 	if (report->config.messages->syslog)
-		messages_note(report->config.messages, "ALARM: %s", explanation_headline(explanation, headline, sizeof(headline)));
+		log_message(report, explanation, context);
 	if (report->config.silent_stdout || report->config.messages->syslog)
 		return;
-	text = alarm_text(report, explanation, context, brief && !report->view);
-	if (!text)
-		return;
 	if (report->view) {
-		live_view_alarm(report->view, explanation_headline(explanation, headline, sizeof(headline)), text);
+		show_alarm(report, explanation, context);
 		return;
 	}
+	if (report->config.brief)
+		tell = TELL_LINE;
+	else if (context->grouping)
+		tell = tell_alarm(&report->telling, context->grouping, context->number, seconds());
+	if (tell == TELL_COUNT)
+		return;
+	text = alarm_text(report, explanation, context, tell);
+	if (!text)
+		return;
 	progress_done(&report->progress);
+	if (context->grouping && context->grouping->forgot)
+		printf("(More than %d different causes: ALARM %" PRIu64 " is forgotten, others like it will be told anew.)\n", GROUPS_MAX,
+		       context->grouping->forgotten);
 	fputs(text, stdout);
-	if (!report->config.brief && context->number == FULL_ALARMS_MAX)
-		printf("From here on each alarm is one line.\n");
 	flush_output(report);
 }
 
-static void run_command(struct monitor_report *report, json_t *json)
+static void run_command(struct monitor_report *report, json_t *json, bool news)
 {
 	struct errmsg err = { 0 };
 
+	if (!news && report->config.command_once)
+		return;
 	/* A file can wait, so that each of its alarms gets its command; a live stream can't. */
 	if (!report->config.live)
 		hook_wait(&report->hook, -1);
-	if (hook_run(&report->hook, json, &err) < 0) {
+	if (hook_run(&report->hook, json, news, &err) < 0) {
 		report->trouble = true;
 		monitor_report_message(report, &err);
 	}
 }
 
+/* An alarm, or what became of one, to everyone who is to know. */
+static void tell_everyone(struct monitor_report *report, const struct explanation *explanation, const struct output_context *context)
+{
+	const struct monitor_report_config *config = &report->config;
+	json_t *json;
+
+	print_alarm(report, explanation, context);
+	if (!config->json && !config->command)
+		return;
+	json = output_json(explanation, context);
+	if (json && config->json) {
+		progress_done(&report->progress);
+		json_dumpf(json, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
+		putchar('\n');
+		flush_output(report);
+	}
+	if (json && config->command)
+		run_command(report, json, !context->grouping || context->grouping->news != NEWS_NONE);
+	json_decref(json);
+}
+
+static struct output_context make_context(const struct monitor_report *report)
+{
+	const struct monitor_report_config *config = &report->config;
+
+	return (struct output_context){
+		.profile = config->profile_path, .trace = config->trace_path, .log = config->log_path,
+		.source = config->record && *config->record ? config->record : NULL,
+	};
+}
+
+static void alarm_went_on(struct monitor_report *report, const struct alarm *alarm)
+{
+	const struct monitor_report_config *config = &report->config;
+	struct output_context context = make_context(report);
+	struct explanation explanation;
+	struct grouping grouping;
+
+	if (explain(alarm, config->image, config->policy, config->profile, report->modules, config->live, &explanation) < 0)
+		return;
+	groups_went_on(report->groups, &explanation, &grouping);
+	context.grouping = &grouping;
+	context.number = (unsigned)grouping.alarm;
+	if (report->log)
+		log_writer_went_on(report->log, alarm, grouping.alarm);
+	tell_everyone(report, &explanation, &context);
+	explanation_done(&explanation);
+}
+
 void monitor_report_alarm(struct monitor_report *report, const struct alarm *alarm, const char *done)
 {
 	const struct monitor_report_config *config = &report->config;
+	struct output_context context = make_context(report);
 	struct explanation explanation;
+	struct grouping grouping;
 	char response[256] = "";
-	struct output_context context = {
-		.profile = config->profile_path, .trace = config->trace_path, .log = config->log_path,
-		.source = config->record && *config->record ? config->record : NULL, .number = (unsigned)++report->alarms,
-	};
 
+	if (alarm->went_on) {
+		alarm_went_on(report, alarm);
+		return;
+	}
+	context.number = (unsigned)++report->alarms;
 	/* Evidence first where the process would be gone, the response first where every call counts. */
 	if (config->response == RESPONSE_STOP)
 		respond(config->response, config->dry_run, alarm->pid, alarm->tid, response, sizeof(response));
@@ -153,24 +246,28 @@ void monitor_report_alarm(struct monitor_report *report, const struct alarm *ala
 		respond(config->response, config->dry_run, explanation.process.found ? (uint32_t)explanation.process.pid : alarm->pid,
 			alarm->tid, response, sizeof(response));
 	context.response = *response ? response : done;
-
+	/* Without memory for groups, each alarm is told in full. */
+	if (groups_add(report->groups, &explanation, context.number, &grouping) == 0)
+		context.grouping = &grouping;
 	if (report->log)
-		log_writer_alarm(report->log, alarm, config->policy);
-	print_alarm(report, &explanation, &context);
-	if (config->json || config->command) {
-		json_t *json = output_json(&explanation, &context);
-
-		if (json && config->json) {
-			progress_done(&report->progress);
-			json_dumpf(json, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
-			putchar('\n');
-			flush_output(report);
-		}
-		if (json && config->command)
-			run_command(report, json);
-		json_decref(json);
-	}
+		log_writer_alarm(report->log, alarm, config->policy, context.number, context.grouping ? grouping.group->number : context.number);
+	tell_everyone(report, &explanation, &context);
 	explanation_done(&explanation);
+}
+
+bool monitor_report_unforeseen(struct monitor_report *report, const struct scored_call *call)
+{
+	return groups_unforeseen(report->groups, call->event.tid, call, report->config.policy, report->modules);
+}
+
+void monitor_report_closed(struct monitor_report *report, uint32_t tid)
+{
+	groups_closed(report->groups, tid);
+}
+
+static bool on_unforeseen(void *data, const struct scored_call *call)
+{
+	return monitor_report_unforeseen(data, call);
 }
 
 static void on_alarm(void *data, const struct alarm *alarm)
@@ -190,6 +287,7 @@ static void on_closed(void *data, uint64_t sequence, uint32_t tid)
 {
 	struct monitor_report *report = data;
 
+	groups_closed(report->groups, tid);
 	if (report->log)
 		log_writer_closed(report->log, sequence, tid);
 }
@@ -234,7 +332,7 @@ static void open_view(struct monitor_report *report)
 
 int monitor_report_init(struct monitor_report *report, const struct monitor_report_config *config, struct errmsg *err)
 {
-	struct monitor_callbacks callbacks = { .started = on_started, .alarm = on_alarm, .closed = on_closed, .gap = on_gap, .data = report };
+	struct monitor_callbacks callbacks = { .started = on_started, .alarm = on_alarm, .unforeseen = on_unforeseen, .closed = on_closed, .gap = on_gap, .data = report };
 	struct chart_terminal terminal;
 	int r;
 
@@ -251,9 +349,11 @@ int monitor_report_init(struct monitor_report *report, const struct monitor_repo
 	}
 	if (config->view)
 		open_view(report);
+	telling_init(&report->telling, config->live);
+	report->groups = groups_new();
 	callbacks.call = report->view ? on_call_view : report->log ? on_call_log : NULL;
 	report->monitor = monitor_new(config->image, config->policy, &callbacks);
-	if (!report->monitor)
+	if (!report->monitor || !report->groups)
 		return errmsg_errno(err, -ENOMEM, NULL, "cannot monitor");
 	return 0;
 }
@@ -263,6 +363,7 @@ void monitor_report_done(struct monitor_report *report)
 	report->view = live_view_close(report->view);
 	report->log = log_writer_close(report->log);
 	report->monitor = monitor_free(report->monitor);
+	report->groups = groups_free(report->groups);
 	hook_done(&report->hook);
 }
 
@@ -283,6 +384,8 @@ void monitor_report_tick(struct monitor_report *report, bool ended)
 	if (report->log && log_writer_flush(report->log, &err) < 0)
 		log_failed(report, &err);
 	get_stats(report, &numbers.stats);
+	if (tell_untold(&report->telling, seconds(), false, stdout))
+		fflush(stdout);
 	if (!report->config.live && !report->config.quiet)
 		progress_update(&report->progress, -1, "%" PRIu64 " calls", numbers.stats.calls);
 	if (!report->view)
@@ -298,6 +401,7 @@ void monitor_report_tick(struct monitor_report *report, bool ended)
 
 static void print_summary(const struct monitor_report *report, const char *reason)
 {
+	uint64_t skipped = report->hook.skipped + report->hook.queued;
 	struct monitor_stats stats;
 
 	get_stats(report, &stats);
@@ -311,8 +415,8 @@ static void print_summary(const struct monitor_report *report, const char *reaso
 		fprintf(stderr, "; %" PRIu64 " gap%s, %" PRIu64 " calls lost", stats.gaps, stats.gaps == 1 ? "" : "s", stats.lost);
 	if (stats.forgotten)
 		fprintf(stderr, "; %" PRIu64 " silent threads forgotten", stats.forgotten);
-	if (report->hook.skipped)
-		fprintf(stderr, "; --exec was busy for %" PRIu64 " alarm%s", report->hook.skipped, report->hook.skipped == 1 ? "" : "s");
+	if (skipped)
+		fprintf(stderr, "; --exec was busy for %" PRIu64 " alarm%s", skipped, skipped == 1 ? "" : "s");
 	if (report->hook.failed)
 		fprintf(stderr, "; --exec failed %" PRIu64 " time%s", report->hook.failed, report->hook.failed == 1 ? "" : "s");
 	fputc('\n', stderr);
@@ -320,8 +424,10 @@ static void print_summary(const struct monitor_report *report, const char *reaso
 
 static void print_summary_json(const struct monitor_report *report)
 {
+	const struct output_context context = make_context(report);
 	struct monitor_stats stats;
-	json_t *object = json_object();
+	json_t *object = json_object(), *groups = json_array();
+	const struct group *group;
 
 	get_stats(report, &stats);
 	json_object_set_new(object, "type", json_string("summary"));
@@ -332,9 +438,24 @@ static void print_summary_json(const struct monitor_report *report)
 	json_object_set_new(object, "gaps", json_integer((json_int_t)stats.gaps));
 	json_object_set_new(object, "lost_calls", json_integer((json_int_t)stats.lost));
 	json_object_set_new(object, "forgotten_threads", json_integer((json_int_t)stats.forgotten));
+	for (size_t i = 0; (group = groups_get(report->groups, i)); i++)
+		json_array_append_new(groups, output_group_json(group, &context));
+	json_object_set_new(object, "groups", groups);
+	json_object_set_new(object, "forgotten_groups", json_integer((json_int_t)groups_forgotten(report->groups)));
 	json_dumpf(object, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
 	putchar('\n');
 	json_decref(object);
+}
+
+/* One alarm explains itself; of several, what they have in common is worth a table. */
+static void print_table(const struct monitor_report *report)
+{
+	const struct monitor_report_config *config = &report->config;
+	const struct output_context context = make_context(report);
+
+	if (config->silent_stdout || config->messages->syslog || config->brief || report->alarms < 2 || !groups_get(report->groups, 0))
+		return;
+	print_groups(report->groups, &context, &report->style, stdout);
 }
 
 void monitor_report_leave(struct monitor_report *report)
@@ -352,6 +473,8 @@ void monitor_report_finish(struct monitor_report *report, const char *reason)
 	progress_done(&report->progress);
 	if (report->log && log_writer_flush(report->log, &err) < 0)
 		log_failed(report, &err);
+	tell_untold(&report->telling, seconds(), true, stdout);
+	fflush(stdout);
 	hook_wait(&report->hook, 10000);
 	if (report->config.json)
 		print_summary_json(report);

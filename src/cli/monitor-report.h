@@ -9,12 +9,14 @@
 #include <stdbool.h>
 
 #include "alarm/explain.h"
+#include "alarm/group.h"
 #include "alarm/hook.h"
 #include "alarm/log.h"
 #include "alarm/monitor.h"
 #include "alarm/output.h"
 #include "alarm/respond.h"
 #include "cli/live-view.h"
+#include "cli/monitor-tell.h"
 #include "cli/progress.h"
 #include "cli/service.h"
 
@@ -25,6 +27,7 @@ struct monitor_report_config {
 	const struct profile_info *profile;
 	enum response response;
 	bool dry_run, json, quiet, brief;
+	bool command_once; /* the command is for news, not for repeats */
 	bool silent_stdout; /* standard output is for something else than alarms in words */
 	bool live;   /* processes can be looked up in /proc */
 	bool view;   /* live view, if this is a terminal */
@@ -40,6 +43,8 @@ struct monitor_report {
 	struct monitor_report_config config;
 	const struct modules *modules; /* set by the owner when the source is open; may be NULL */
 	struct monitor *monitor;
+	struct groups *groups;
+	struct telling telling;
 	struct log_writer *log;
 	struct hook hook;
 	struct live_view *view;
@@ -63,6 +68,10 @@ void monitor_report_done(struct monitor_report *report);
  */
 void monitor_report_call(struct monitor_report *report, uint64_t sequence, const struct scored_call *call);
 void monitor_report_alarm(struct monitor_report *report, const struct alarm *alarm, const char *done);
+
+/* The same for calls in open episodes (true: an alarm with went_on is due for it), and for the ends of episodes. */
+bool monitor_report_unforeseen(struct monitor_report *report, const struct scored_call *call);
+void monitor_report_closed(struct monitor_report *report, uint32_t tid);
 
 /* Between batches, about ten times a second: what is buffered goes out, the view is drawn, commands are reaped. */
 void monitor_report_tick(struct monitor_report *report, bool ended);

@@ -27,7 +27,7 @@ struct monitor_config {
 	double rate;
 	bool rate_given, per_day;
 	enum score_reading reading;
-	bool json, quiet, brief, plain, dry_run, no_fork, no_exec, follow;
+	bool once, json, quiet, brief, plain, dry_run, no_fork, no_exec, follow;
 };
 
 static int parse_threshold(void *data, const char *value, struct errmsg *err)
@@ -118,6 +118,7 @@ static const struct option_spec options[] = {
 	OPTION_STRING('l', "log", "FILE", struct monitor_config, log, "write the normality after each call, for 'imsafe plot'"),
 	OPTION_STRING('e', "exec", "COMMAND", struct monitor_config, command,
 		      "run COMMAND on an alarm: $IMSAFE_HEADLINE, $IMSAFE_PID ..., JSON on its standard input"),
+	OPTION_FLAG(0, "exec-once", struct monitor_config, once, "not for alarms like one before (default: for each)"),
 	OPTION_STRING(0, "respond", "HOW", struct monitor_config, respond, "stop (freeze) or kill the process on an alarm; off by default"),
 	OPTION_FLAG(0, "dry-run", struct monitor_config, dry_run, "say what --respond would have done"),
 	OPTION_FLAG(0, "no-follow-fork", struct monitor_config, no_fork, "leave child processes alone"),
@@ -146,7 +147,7 @@ const struct verb verb_monitor = {
 		       "Responses cannot prevent the call that raised the alarm: it is under way when the signal is sent.",
 	.examples = "  imsafe monitor ftpd.db session.trace             judge a recording\n"
 		    "  imsafe monitor ftpd.db -p 909 --log ftpd.log     watch a process, keep a log to plot\n"
-		    "  imsafe monitor --exec 'mail -s \"$IMSAFE_HEADLINE\" root' nginx.db -x /usr/sbin/nginx\n"
+		    "  imsafe monitor --exec-once --exec 'mail -s \"$IMSAFE_HEADLINE\" root' nginx.db -x /usr/sbin/nginx\n"
 		    "  imsafe monitor -g ftpd.db                        sessions that ims-trace -g sends, from inetd say\n"
 		    "  imsafe monitor -q app.db -- ./app --self-test    in a script: fails if it behaves differently\n",
 	.options = options,
@@ -509,7 +510,7 @@ static int run_monitor(struct run *run, const char *profile)
 	struct errmsg warning;
 	char losses[256];
 	struct monitor_report_config report = {
-		.profile_path = profile, .trace_path = config->source.trace, .log_path = config->log, .command = config->command,
+		.profile_path = profile, .trace_path = config->source.trace, .log_path = config->log, .command = config->command, .command_once = config->once,
 		.image = &run->judge.image, .policy = &run->judge.policy, .dry_run = config->dry_run, .json = config->json,
 		.quiet = config->quiet, .brief = config->brief, .silent_stdout = config->json || config->quiet || log_to_stdout,
 		.live = !config->source.trace, .title = run->source.title, .record = run->source.record,

@@ -153,7 +153,7 @@ static void test_foreign_alarm(void)
 	ok(strstr(e.mapping, "[stack]") && strstr(e.mapping, "rw"), "the memory of a foreign call is named: %s", e.mapping);
 	ok(e.exe_differs, "another program than the one learned is noticed");
 	text = text_of(&e, &context);
-	ok(strstr(text, "made a system call from its stack") && strstr(text, "[stack]") && strstr(text, "another program"),
+	ok(strstr(text, "called openat from its stack") && strstr(text, "[stack]") && strstr(text, "another program"),
 	   "the text says all that");
 	ok(strstr(text, "kill -STOP") && strstr(text, "imsafe trace -f -o new.imt -p 909"), "and what can be done now");
 	free(text);
@@ -215,24 +215,24 @@ static void test_hook(void)
 	close(fd);
 	snprintf(command, sizeof(command), "exec >%s; echo \"$IMSAFE_HEADLINE|$IMSAFE_PID|$IMSAFE_MEAN|$IMSAFE_PROGRAM\"; cat; sleep 0.3", path);
 	hook_init(&hook, command, true);
-	ok(hook_run(&hook, alarm, &err) == 1, "the command is started");
-	ok(hook_run(&hook, alarm, &err) == 0 && hook.skipped == 1, "not a second time while it runs");
+	ok(hook_run(&hook, alarm, false, &err) == 1, "the command is started");
+	ok(hook_run(&hook, alarm, false, &err) == 0 && hook.skipped == 1, "not a second time while it runs");
 	ok(hook_wait(&hook, 10000) == 0 && WIFEXITED(hook.status) && !WEXITSTATUS(hook.status), "its end is taken");
 	read_file(path, result, sizeof(result));
 	ok(!strncmp(result, "$(touch /tmp/evil); `id` \" '|42|41.25|ftpd; reboot\n", 51), "the alarm is in variables, and nothing of it was run");
 	ok(strstr(result, "\n{\"alarm\":7,"), "and on standard input as JSON");
 
 	hook.command = "exit 3";
-	hook_run(&hook, alarm, &err);
+	hook_run(&hook, alarm, false, &err);
 	hook_wait(&hook, 10000);
 	ok(hook.failed == 1 && WEXITSTATUS(hook.status) == 3, "its failure is noticed");
 	hook.command = "test \"$IMSAFE_SKIPPED\" = 0 && sleep 0.2";
-	hook_run(&hook, alarm, &err);
-	hook_run(&hook, alarm, &err);
+	hook_run(&hook, alarm, false, &err);
+	hook_run(&hook, alarm, false, &err);
 	hook_wait(&hook, 10000);
 	ok(hook.failed == 1, "nothing was skipped between two runs that did not meet");
 	hook.command = "test \"$IMSAFE_SKIPPED\" = 1";
-	hook_run(&hook, alarm, &err);
+	hook_run(&hook, alarm, false, &err);
 	hook_wait(&hook, 10000);
 	ok(hook.failed == 1 && hook.runs == 4, "and the next run is told what was");
 	hook_done(&hook);

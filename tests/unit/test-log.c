@@ -36,7 +36,7 @@ static void test_round_trip(void)
 
 		log_writer_call(writer, i, &call);
 		if (i == 3)
-			log_writer_alarm(writer, &alarm, &policy);
+			log_writer_alarm(writer, &alarm, &policy, 2, 1);
 	}
 	log_writer_gap(writer, 50000, &gap);
 	log_writer_closed(writer, 50000, 909);
