@@ -385,7 +385,7 @@ void monitor_report_tick(struct monitor_report *report, bool ended)
 		log_failed(report, &err);
 	get_stats(report, &numbers.stats);
 	if (tell_untold(&report->telling, seconds(), false, stdout))
-		fflush(stdout);
+		flush_output(report);
 	if (!report->config.live && !report->config.quiet)
 		progress_update(&report->progress, -1, "%" PRIu64 " calls", numbers.stats.calls);
 	if (!report->view)
@@ -474,10 +474,11 @@ void monitor_report_finish(struct monitor_report *report, const char *reason)
 	if (report->log && log_writer_flush(report->log, &err) < 0)
 		log_failed(report, &err);
 	tell_untold(&report->telling, seconds(), true, stdout);
-	fflush(stdout);
+	flush_output(report);
 	hook_wait(&report->hook, 10000);
 	if (report->config.json)
 		print_summary_json(report);
 	if (!report->config.quiet && !report->config.messages->syslog)
 		print_summary(report, reason);
+	print_table(report);
 }

@@ -510,7 +510,8 @@ static int run_monitor(struct run *run, const char *profile)
 	struct errmsg warning;
 	char losses[256];
 	struct monitor_report_config report = {
-		.profile_path = profile, .trace_path = config->source.trace, .log_path = config->log, .command = config->command, .command_once = config->once,
+		.profile_path = profile, .trace_path = config->source.trace, .log_path = config->log,
+		.command = config->command, .command_once = config->once,
 		.image = &run->judge.image, .policy = &run->judge.policy, .dry_run = config->dry_run, .json = config->json,
 		.quiet = config->quiet, .brief = config->brief, .silent_stdout = config->json || config->quiet || log_to_stdout,
 		.live = !config->source.trace, .title = run->source.title, .record = run->source.record,
