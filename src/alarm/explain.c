@@ -227,11 +227,11 @@ static unsigned list_calls(const struct explanation *e, enum seen seen, char *li
 char *explanation_cause(const struct explanation *e, char *buffer, size_t size)
 {
 	const struct event *last = &e->calls[e->n_calls - 1].scored->event;
-	char calls[160], label[48];
+	char calls[160], number[48];
+	const char *label = explanation_call(e, last, number, sizeof(number));
 	unsigned n;
 
 	if (e->alarm->flags & VERDICT_ALARM_FOREIGN) {
-		explanation_call(e, last, label, sizeof(label));
 		if (EVENT_ABI(last->origin) != ABI_NATIVE)
 			snprintf(buffer, size, "called %s through a foreign door (%s), as injected code may", label,
 				 abi_name(EVENT_ABI(last->origin)));
