@@ -13,6 +13,9 @@
 
 #include "cli/chart.h"
 
+#define HEADING_LINES 3U
+#define PLOT_MIN      3U /* rows */
+
 struct dot_cell {
 	uint8_t dots;  /* braille bits */
 	uint8_t color; /* enum chart_color, of the latest dot; red wins */
@@ -199,27 +202,55 @@ static unsigned columns_of(const char *text)
 	return n;
 }
 
-/* Prints at most width columns. */
-static void print_cut(FILE *out, const char *text, unsigned width)
+/* How many bytes of the text fit into so many columns, if possible up to a blank. Not 0 unless the text is empty. */
+static size_t fitting(const char *text, unsigned width)
 {
-	while (*text && width) {
-		fputc(*text++, out);
-		while ((*text & 0xc0) == 0x80)
-			fputc(*text++, out);
-		width--;
+	size_t at = 0, blank = 0;
+
+	for (unsigned n = 0; text[at] && n < width; n++) {
+		if (text[at] == ' ')
+			blank = at;
+		for (at++; (text[at] & 0xc0) == 0x80; at++)
+			;
 	}
+	return text[at] && text[at] != ' ' && blank ? blank : at;
 }
 
-static void print_heading(const struct canvas *canvas, const char *text, bool bold)
+/* Text for this terminal: escaped, and without UTF-8 where it has none. */
+static const char *clean_text(const struct canvas *canvas, const char *text, char *buffer, size_t size)
 {
-	char escaped[1024];
+	char *to = escape_text(buffer, size, text);
+
+	if (canvas->terminal->utf8)
+		return buffer;
+	for (const char *from = buffer; *from; from++)
+		if ((*from & 0xc0) != 0x80)
+			*to++ = *from & 0x80 ? '?' : *from;
+	*to = '\0';
+	return buffer;
+}
+
+/* Prints a heading in as many lines as it takes, at most so many; only counts them if out is NULL. */
+static unsigned print_heading(const struct canvas *canvas, const char *text, bool bold, unsigned most, FILE *out)
+{
+	char buffer[1024];
+	unsigned lines = 0;
 
 	if (!text)
-		return;
-	if (canvas->terminal->color)
-		fputs(bold ? "\033[1m" : "\033[2m", canvas->out);
-	print_cut(canvas->out, escape_text(escaped, sizeof(escaped), text), canvas->terminal->width);
-	fprintf(canvas->out, "%s\n", color_end(canvas));
+		return 0;
+	text = clean_text(canvas, text, buffer, sizeof(buffer));
+	while (*text && lines < most) {
+		size_t n = fitting(text, canvas->terminal->width);
+
+		if (out)
+			fprintf(out, "%s%.*s%s\n", !canvas->terminal->color ? "" : bold ? "\033[1m" : "\033[2m", (int)n, text,
+				color_end(canvas));
+		lines++;
+		text += n;
+		while (*text == ' ')
+			text++;
+	}
+	return lines;
 }
 
 struct legend {
@@ -233,7 +264,7 @@ static void legend_item(struct legend *legend, enum chart_color color, const cha
 	char escaped[256];
 	unsigned width;
 
-	escape_text(escaped, sizeof(escaped), text);
+	clean_text(legend->canvas, text, escaped, sizeof(escaped));
 	width = columns_of(sign) + 1 + columns_of(escaped) + (legend->items ? 3 : 0);
 	if (legend->used + width > legend->canvas->terminal->width)
 		return;
@@ -354,14 +385,17 @@ int chart_draw_terminal(const struct chart *chart, const struct chart_terminal *
 	struct chart_terminal size = { MAX(terminal->width, 20U), MAX(terminal->height, 8U), terminal->color, terminal->utf8 };
 	struct canvas canvas = { .terminal = &size, .out = out };
 	_cleanup_free_ struct dot_cell *cells = NULL;
-	unsigned rows = 2, label_columns = 0;
+	unsigned rows = 2, label_columns = 0, heading;
 	bool marks = false;
 	char label[256];
 
 	for (size_t i = 0; i < chart->n_markers; i++)
 		marks |= chart->markers[i].kind == CHART_MARK_ALARM || chart->markers[i].kind == CHART_MARK_FOREIGN;
-	rows += !!chart->title + !!chart->subtitle + marks + !chart->no_legend;
-	canvas.height = MAX(size.height > rows ? size.height - rows : 0, 3U);
+	rows += marks + !chart->no_legend;
+	/* Headings take more than a line each only from what the plot can spare. */
+	heading = MIN(size.height > rows + PLOT_MIN + 2 ? size.height - rows - PLOT_MIN - 1 : 1, HEADING_LINES);
+	rows += print_heading(&canvas, chart->subtitle, false, heading, NULL) + !!chart->title;
+	canvas.height = MAX(size.height > rows ? size.height - rows : 0, PLOT_MIN);
 	chart_scales(chart, MAX(size.width / 12, 2U), MAX(canvas.height / 3, 2U), &canvas.x, &canvas.y);
 	for (unsigned i = 0; i < canvas.y.n_ticks; i++)
 		canvas.left = MAX(canvas.left, columns_of(chart_tick_label(&canvas.y, canvas.y.ticks[i], label, sizeof(label))));
@@ -386,8 +420,8 @@ int chart_draw_terminal(const struct chart *chart, const struct chart_terminal *
 				set_dot(&canvas, dot_x(&canvas, chart->markers[i].x) + (k & 1),
 					dot_y(&canvas, chart->markers[i].y) + (k >> 1), chart->markers[i].color);
 
-	print_heading(&canvas, chart->title, true);
-	print_heading(&canvas, chart->subtitle, false);
+	print_heading(&canvas, chart->title, true, 1, out);
+	print_heading(&canvas, chart->subtitle, false, heading, out);
 	if (!chart->no_legend)
 		print_legend(&canvas, chart);
 	if (marks)

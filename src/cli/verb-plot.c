@@ -290,7 +290,7 @@ static void make_titles(const struct plot *plot, const struct log_info *info, co
 		snprintf(title, size, "Normality of %s", base_name(info->application));
 	else
 		snprintf(title, size, "Normality in %s", strcmp(path, "-") ? base_name(path) : "the log");
-	at = (size_t)snprintf(subtitle, size, "%" PRIu64 " calls", plot->calls);
+	at = (size_t)snprintf(subtitle, size, "%" PRIu64 " calls judged", plot->calls);
 	if (info->means[0])
 		at += (size_t)snprintf(subtitle + at, size - at, ", mean of %u", info->means[0]);
 	at += (size_t)snprintf(subtitle + at, size - at, "; lowest %.1f %% at call %" PRIu64 " of PID %u", plot->lowest / 100.0,

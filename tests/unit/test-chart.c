@@ -143,13 +143,16 @@ static bool fits(const char *text, unsigned width, unsigned height)
 	return lines <= height;
 }
 
+#define SUBTITLE "783 calls judged, mean of 32; lowest 23.2 % at call 803 of PID 905; 2 alarms by another mean; 17 calls lost in 2 gaps"
+
 static void test_terminal(void)
 {
+	static const unsigned widths[] = { 60, 80, 120, 200 };
 	struct chart_point points[500];
 	struct chart_series series = { .name = "PID \033[2J 1", .points = points, .n = 500, .warn_below = 60 };
 	struct chart_line line = { .at = 60, .label = "threshold 60 %", .color = CHART_RED };
 	struct chart_marker markers[] = { { .kind = CHART_MARK_ALARM, .x = 250 }, { .kind = CHART_MARK_GAP, .x = 400 } };
-	struct chart chart = { .title = "evil \033]0;title\007 name", .subtitle = "sub", .x = { .label = "call" },
+	struct chart chart = { .title = "evil \033]0;title\007 n\303\240me", .subtitle = SUBTITLE, .x = { .label = "call" },
 			       .y = { .unit = "%", .min = 0, .max = 100 }, .series = &series, .n_series = 1, .lines = &line,
 			       .n_lines = 1, .markers = markers, .n_markers = 2 };
 	bool all_fit = true;
@@ -164,6 +167,11 @@ static void test_terminal(void)
 			free(text);
 		}
 	ok(all_fit, "every size is kept to");
+	for (size_t i = 0; i < ARRAY_SIZE(widths); i++) {
+		text = draw(&chart, widths[i], 24, i & 1, false);
+		ok(fits(text, widths[i], 24) && strstr(text, "2 gaps\n") && strstr(text, "783 calls"), "all of the subtitle in %u columns", widths[i]);
+		free(text);
+	}
 	text = draw(&chart, 80, 24, true, false);
 	ok(!strchr(text, '\033') && !strchr(text, '\007'), "no control sequence comes through, and none is ours without colours");
 	ok(strstr(text, "▼") && strstr(text, "1 alarm") && strstr(text, "1 gap") && strstr(text, "threshold 60 %"),
