@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <math.h>
 #include <string.h>
 
 #include "cli/chart.h"
@@ -111,7 +112,8 @@ const struct verb verb_profile_tune = {
 		"Foreign segments are of several kinds: any calls of the architecture; the application's own calls as often as it\n"
 		"makes them but in no order, the hardest to find; and pieces of other programs' traces with --foreign.\n"
 		"\n"
-		"The same profile and seed give the same advice.",
+		"If the sessions are too few for the rate, it says so and recommends nothing. The same profile and seed give the\n"
+		"same advice.",
 	.examples = "  imsafe profile tune ftpd.db\n"
 		    "  imsafe profile tune --rate 5% --plot tune.svg ftpd.db    a picture beside the table\n"
 		    "  imsafe profile tune --mean 32 --mean 8,128 ftpd.db       compare these two only\n",
@@ -305,11 +307,28 @@ static void recommend(const struct tune *tune, double rate, const struct profile
 		       tune->sessions, 100 * rate);
 }
 
+/* Why there is nothing to recommend: the thresholds would be guesses, and so would be what they find. */
+static void print_thin(const struct tune *tune, const struct tune_config *config)
+{
+	double expected = tune->choices[tune->best].alarms, needed = ceil(3 / config->rate);
+
+	printf("No recommendation: %.0f sessions are too few to set thresholds by. For false alarms in %g %% of sessions, %.1f %% are to be\n"
+	       "expected with any choice. Learn more sessions: about %.0f independent ones would do for this rate.\n",
+	       tune->sessions, 100 * config->rate, 100 * expected, needed);
+	if (expected < 0.5)
+		printf("Or compare at a rate that these sessions can carry: --rate %.0f%%.\n", ceil(100 * expected));
+	printf("Until then, the defaults are a good start.\n");
+}
+
 static void print_tune(const struct tune *tune, const struct tune_config *config, const struct profile_info *info)
 {
 	const struct tune_choice *best = &tune->choices[tune->best];
 	char text[48];
 
+	if (tune->thin) {
+		print_thin(tune, config);
+		return;
+	}
 	printf("At false alarms in %g %% of sessions, from %.0f sessions in %.0f groups of similar ones. How many of 100 foreign\n"
 	       "segments of so many calls raise an alarm:\n\n", 100 * config->rate, tune->sessions, tune->folds);
 	print_head(tune, "mean length");
@@ -353,9 +372,9 @@ static json_t *tune_json(const struct tune *tune, const struct tune_config *conf
 		}
 		json_array_append_new(choices, json_pack("{s:i,s:o,s:o,s:f,s:f,s:o,s:b}", "length", choice->length, "means", means,
 							 "thresholds", thresholds, "false_alarms", choice->alarms, "score",
-							 choice->score, "found", found, "recommended", (int)(i == tune->best)));
+							 choice->score, "found", found, "recommended", (int)(i == tune->best && !tune->thin)));
 	}
-	return json_pack("{s:f,s:f,s:f,s:o,s:o}", "rate", config->rate, "sessions", tune->sessions, "groups", tune->folds,
+	return json_pack("{s:f,s:b,s:f,s:f,s:o,s:o}", "rate", config->rate, "thin", (int)tune->thin, "sessions", tune->sessions, "groups", tune->folds,
 			 "segments", segments, "choices", choices);
 }
 
@@ -379,7 +398,8 @@ static int draw(const struct tune *tune, const struct tune_config *config, const
 		/* A place is kept for the recommended one. */
 		if (choice->length != best->length || (n == SHOWN - 1 && choice < best))
 			continue;
-		snprintf(names[n], sizeof(names[n]), "mean %s%s", means_text(choice->means, text), choice == best ? " (recommended)" : "");
+		snprintf(names[n], sizeof(names[n]), "mean %s%s", means_text(choice->means, text),
+			 choice == best && !tune->thin ? " (recommended)" : "");
 		for (int kind = TUNE_ANY; kind <= TUNE_OWN; kind++) {
 			for (int s = 0; s < TUNE_SEGMENTS; s++)
 				points[2 * n + kind][s] = (struct chart_point){ tune_segments[s], 100 * choice->found[kind][s] };
@@ -441,7 +461,7 @@ static int run(struct profile *profile, struct tune_options *o, struct errmsg *e
 		json_decref(json);
 	} else {
 		print_tune(&tuned, &o->tune, profile_info(profile));
-		if (isatty(STDOUT_FILENO)) {
+		if (!tuned.thin && isatty(STDOUT_FILENO)) {
 			putchar('\n');
 			draw(&tuned, &o->tune, NULL, stdout, err);
 		}
@@ -467,6 +487,8 @@ static int tune_run(int argc, char **argv)
 		r = profile_open(argv[rest], PROFILE_READ, NULL, &profile, &err);
 	if (r >= 0)
 		r = run(profile, &o, &err);
+	if (r < 0 && profile && !*err.file)
+		snprintf(err.file, sizeof(err.file), "%s", argv[rest]);
 	if (r < 0)
 		errmsg_print(&err, stderr, argv[0]);
 	return r < 0 ? EXIT_ERROR : EXIT_OK;

@@ -382,7 +382,7 @@ int tune(const struct folds *folds, const struct tune_config *config, folds_prog
 	int r;
 
 	if (folds->n_folds < 2)
-		return errmsg_set(err, -ENODATA, NULL, 0, "the profile keeps too few different sessions to leave any out");
+		return errmsg_set(err, -ENODATA, NULL, 0, "the profile keeps too few different sessions to leave any out; learn more of them");
 	collect_means(&t);
 	count_own(&t);
 	r = tune_all(&t, folds, &tune, err);
@@ -394,6 +394,7 @@ int tune(const struct folds *folds, const struct tune_config *config, folds_prog
 		return r == -ENOMEM ? errmsg_errno(err, r, NULL, "tuning") : r;
 	}
 	tune.best = find_best(&tune, folds->length);
+	tune.thin = tune.choices[tune.best].alarms > 2 * config->rate;
 	*ret_tune = tune;
 	return 0;
 }

@@ -57,6 +57,7 @@ struct tune {
 	size_t best;                 /* the highest score; of nearly equal ones one with the folds' sequence length, then the simplest */
 	bool kinds[TUNE_KINDS];      /* which were tried */
 	double sessions, folds;
+	bool thin;                   /* even the best one's false alarms are over twice the rate: none can be recommended */
 };
 
 /* folds may have any sequence length; its sessions are what counts. -ENODATA with err: too few to leave any out. */

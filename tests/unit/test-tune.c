@@ -101,7 +101,7 @@ int main(void)
 	ok(quick && slow && quick->found[TUNE_OTHER][1] > 0.9, "two calls of another program are found by a mean over 8");
 	ok(quick && slow && slow->found[TUNE_OTHER][1] < 0.5 && slow->found[TUNE_OTHER][6] > 0.9,
 	   "a mean over 128 misses two, but not a hundred");
-	ok(a.choices[a.best].length == 6 && a.choices[a.best].means[0] == 8, "the short mean is recommended, the length kept");
+	ok(!a.thin && a.choices[a.best].length == 6 && a.choices[a.best].means[0] == 8, "the short mean is recommended, the length kept");
 	ok(tune(folds, &config, NULL, NULL, &b, &err) == 0 && b.best == a.best &&
 	   !memcmp(a.choices, b.choices, a.n * sizeof(*a.choices)), "the same seed gives the same advice");
 	tune_done(&b);
@@ -111,6 +111,9 @@ int main(void)
 		folds_add(few, &other, 1, 1);
 		ok(folds_prepare(few) == 0 && tune(few, &config, NULL, NULL, &b, &err) == -ENODATA, "%s", err.text);
 	}
+	config.rate = 0.001;
+	ok(tune(folds, &config, NULL, NULL, &b, &err) == 0 && b.thin, "sessions that cannot carry the rate are no basis for advice");
+	tune_done(&b);
 	tune_done(&a);
 	return tap_done();
 }
