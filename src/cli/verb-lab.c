@@ -18,7 +18,7 @@ static const struct option_spec options[] = {
 	OPTION_STRING('d', "dir", "FOLDER", struct lab_config, dir, "where everything goes (./imsafe-lab); made anew"),
 	OPTION_STRING(0, "sensor", "NAME", struct lab_config, sensor, "ebpf, ptrace, or auto (default): the best that works here"),
 	OPTION_STRING(0, "server", "NAME", struct lab_config, server,
-		      "lab (default), or vsftpd: a stock server with a back door"),
+		      "lab (default), or a stock server with a back door: vsftpd, proftpd, pure-ftpd, or its path"),
 	OPTION_FLAG(0, "step", struct lab_config, step, "wait for Enter before each step"),
 	OPTION_END
 };
@@ -65,12 +65,26 @@ static bool is_one_of(const char *name, const char *const *list)
 	return false;
 }
 
+/* A server's name, or the path of one of that name, made absolute: the walk works in a folder of its own. */
+static int find_server(const char *name, char ret_server[PATH_MAX], struct errmsg *err)
+{
+	static const char *const servers[] = { "lab", "vsftpd", "proftpd", "pure-ftpd", NULL };
+	const char *slash = strrchr(name, '/');
+
+	if (!is_one_of(slash ? slash + 1 : name, slash ? servers + 1 : servers))
+		return errmsg_set(err, -EINVAL, NULL, 0, "there is no server '%s'; see 'imsafe lab --help'", name);
+	if (!slash)
+		snprintf(ret_server, PATH_MAX, "%s", name);
+	else if (!realpath(name, ret_server) || access(ret_server, X_OK) < 0)
+		return errmsg_errno(err, -errno, name, "cannot be run");
+	return 0;
+}
+
 static int verb_lab_run(int argc, char **argv)
 {
 	static const char *const sensors[] = { "auto", "ebpf", "ptrace", NULL };
-	static const char *const servers[] = { "lab", "vsftpd", NULL };
 	struct lab_config config = { .dir = "imsafe-lab", .sensor = "auto", .server = "lab" };
-	char self[PATH_MAX], folder[PATH_MAX], walk[PATH_MAX + 8];
+	char self[PATH_MAX], folder[PATH_MAX], walk[PATH_MAX + 8], server[PATH_MAX];
 	struct errmsg err = { 0 };
 	ssize_t n;
 	int rest = 0, r;
@@ -84,12 +98,12 @@ static int verb_lab_run(int argc, char **argv)
 		errmsg_set(&err, -EINVAL, NULL, 0, "'%s' is no option; the lab takes no arguments", argv[rest]);
 		goto fail;
 	}
-	if (!is_one_of(config.sensor, sensors) || !is_one_of(config.server, servers)) {
-		errmsg_set(&err, -EINVAL, NULL, 0, "there is no %s '%s'; see 'imsafe lab --help'",
-			   is_one_of(config.sensor, sensors) ? "server" : "sensor",
-			   is_one_of(config.sensor, sensors) ? config.server : config.sensor);
+	if (!is_one_of(config.sensor, sensors)) {
+		errmsg_set(&err, -EINVAL, NULL, 0, "there is no sensor '%s'; see 'imsafe lab --help'", config.sensor);
 		goto fail;
 	}
+	if (find_server(config.server, server, &err) < 0)
+		goto fail;
 	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	if (n < 0) {
 		errmsg_errno(&err, -errno, "/proc/self/exe", "cannot be read");
@@ -97,7 +111,7 @@ static int verb_lab_run(int argc, char **argv)
 	}
 	self[n] = '\0';
 	snprintf(walk, sizeof(walk), "%s/walk", lab_folder(self, folder));
-	execl("/bin/sh", "sh", walk, self, config.dir, config.sensor, config.server, config.step ? "step" : "go", NULL);
+	execl("/bin/sh", "sh", walk, self, config.dir, config.sensor, server, config.step ? "step" : "go", NULL);
 	errmsg_errno(&err, -errno, "/bin/sh", "cannot be started");
 fail:
 	errmsg_print(&err, stderr, argv[0]);
