@@ -99,8 +99,6 @@ static void explain_process(struct explanation *e)
 	}
 	if (profile && profile->application && *profile->application && *e->process.exe)
 		e->exe_differs = !same_path(e->process.exe, profile->application);
-	if (profile && profile->build_id && *profile->build_id && *e->process.build_id)
-		e->build_differs = strcmp(profile->build_id, e->process.build_id) != 0;
 	if (e->process.ended || *e->process.exe_now) /* the memory that the calls came from is gone */
 		return;
 	explain_places(e);
@@ -110,7 +108,7 @@ static void explain_process(struct explanation *e)
 }
 
 int explain(const struct alarm *alarm, const struct image *image, const struct policy *policy,
-	    const struct profile_info *profile, const struct modules *modules, bool live,
+	    const struct profile_info *profile, const struct modules *modules, const char *recorded,
 	    struct explanation *ret_explanation)
 {
 	struct explanation *e = ret_explanation;
@@ -125,7 +123,7 @@ int explain(const struct alarm *alarm, const struct image *image, const struct p
 	e->profile = profile;
 	e->modules = modules;
 	e->n_calls = alarm->n_history;
-	e->live = live;
+	e->live = !recorded;
 	for (size_t i = 0; i < e->n_calls; i++)
 		explain_call(image, &alarm->history[i], &e->calls[i]);
 	e->window = (unsigned)MIN(length, e->n_calls);
@@ -133,10 +131,14 @@ int explain(const struct alarm *alarm, const struct image *image, const struct p
 		e->never += e->calls[i].seen == SEEN_NEVER;
 		e->unseen += e->calls[i].seen == SEEN_NEVER || e->calls[i].seen == SEEN_NOT_HERE;
 	}
-	if (live) {
+	if (e->live) {
 		e->time = time(NULL);
 		explain_process(e);
+	} else {
+		snprintf(e->process.build_id, sizeof(e->process.build_id), "%s", recorded);
 	}
+	if (profile && profile->build_id && *profile->build_id && *e->process.build_id)
+		e->build_differs = strcmp(profile->build_id, e->process.build_id) != 0;
 	return 0;
 }
 

@@ -76,23 +76,44 @@ char *output_teach(const struct output_context *context, char *buffer, size_t si
 	return buffer;
 }
 
-const char *output_advice(const struct group *group, const struct output_context *context, char *ret_command, size_t size)
+const char *output_advice(const struct group *group)
 {
-	bool outside = group->flags & VERDICT_ALARM_FOREIGN && !group->stray;
-
-	*ret_command = '\0';
 	if (group->other_exe == group->count)
-		return "another program than the profile's: if the service has no business running it, an attack";
-	if (outside)
-		return "code that is not the program's own made calls: an attack, unless the program makes code as it runs (JIT)";
+		return "another program than the profile's: an attack, unless the service has reason to run it";
+	if (group->flags & VERDICT_ALARM_FOREIGN && !group->stray)
+		return "not the program's own code: an attack, unless the program makes code while it runs (JIT)";
 	if (group->tainted == group->count)
 		return "calls were lost just before each of these: that may be all; 'imsafe doctor' says what can be done";
-	output_teach(context, ret_command, size);
 	if (group->other_build == group->count)
-		return "all from another build than the profile's: if you upgraded it, record its work and relearn";
+		return "all from another build than was learned: if it was upgraded, relearn";
 	if (group->other_build)
-		return "some from another build than the profile's: were they upgraded? If the work is honest, teach it";
-	return "look at the alarm; if that work is honest, teach it to the profile";
+		return "some from another build than was learned: were they upgraded? if it is honest work, teach it";
+	return "look at the alarm; if it is honest work, teach it";
+}
+
+void output_wrap(const char *text, unsigned column, unsigned indent, unsigned width, FILE *out)
+{
+	bool first = true;
+
+	while (*text) {
+		size_t n = strcspn(text, " ");
+		unsigned columns = 0;
+
+		for (size_t i = 0; i < n; i++)
+			columns += (text[i] & 0xc0) != 0x80;
+		if (!first && column + 1 + columns > width) {
+			fprintf(out, "\n%*s", (int)indent, "");
+			column = indent;
+		} else if (!first) {
+			fputc(' ', out);
+			column++;
+		}
+		fwrite(text, 1, n, out);
+		column += columns;
+		text += n + (text[n] == ' ');
+		first = false;
+	}
+	fputc('\n', out);
 }
 
 static void set_time(json_t *object, const char *name, int64_t time)
@@ -105,10 +126,10 @@ static void set_time(json_t *object, const char *name, int64_t time)
 		json_object_set_new(object, name, json_string(buffer));
 }
 
-json_t *output_group_json(const struct group *group, const struct output_context *context)
+json_t *output_group_json(const struct group *group)
 {
 	json_t *object = json_object(), *pids = json_array();
-	char command[2600], exe[4096];
+	char exe[4096 * 4];
 
 	json_object_set_new(object, "group", json_integer((json_int_t)group->number));
 	json_object_set_new(object, "alarms", json_integer((json_int_t)group->count));
@@ -133,8 +154,6 @@ json_t *output_group_json(const struct group *group, const struct output_context
 	json_object_set_new(object, "tainted_alarms", json_integer((json_int_t)group->tainted));
 	json_object_set_new(object, "other_program_alarms", json_integer((json_int_t)group->other_exe));
 	json_object_set_new(object, "other_build_alarms", json_integer((json_int_t)group->other_build));
-	json_object_set_new(object, "advice", json_string(output_advice(group, context, command, sizeof(command))));
-	if (*command)
-		json_object_set_new(object, "command", json_string(command));
+	json_object_set_new(object, "advice", json_string(output_advice(group)));
 	return object;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <ctype.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <string.h>
 #include <time.h>
 
@@ -11,6 +12,7 @@
 #define ROWS_BEFORE  2 /* calls shown before an unusual one */
 #define ROWS_LAST    4 /* the latest calls are always shown */
 #define BODY_INDENT  11
+#define COMMAND_COLUMNS 30 /* what a command does stands beside it if it is no longer */
 #define PARENTS_SHOWN 4 /* the nearest */
 
 struct text {
@@ -279,6 +281,50 @@ static void next_line(const struct text *t)
 	fprintf(t->out, "%*s", BODY_INDENT, "");
 }
 
+/* A line of a section's body, wrapped to the width; the first of it coloured, "" = none. */
+static void body(const struct text *t, enum color color, const char *first, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static void body(const struct text *t, enum color color, const char *first, const char *format, ...)
+{
+	_cleanup_free_ char *rest = NULL;
+	va_list args;
+	int r;
+
+	va_start(args, format);
+	r = vasprintf(&rest, format, args);
+	va_end(args);
+	if (r < 0)
+		return;
+	fprintf(t->out, "%s%s%s", color_on(t, color), first, color_off(t, color));
+	output_wrap(rest, BODY_INDENT + text_columns(first), BODY_INDENT, t->style->width, t->out);
+}
+
+/* What an alarm has to do with those before it. */
+static void print_news(const struct text *t, const struct grouping *grouping)
+{
+	const struct group *group = grouping ? grouping->group : NULL;
+	char nth[32], number[32];
+
+	if (t->e->alarm->went_on) {
+		next_line(t);
+		snprintf(number, sizeof(number), "%" PRIu64, group ? group->number : grouping ? grouping->alarm : 0);
+		body(t, YELLOW, "went on", " unlike ALARM %s, which it was like at first", number);
+		return;
+	}
+	if (!group || group->count < 2)
+		return;
+	next_line(t);
+	snprintf(number, sizeof(number), "%" PRIu64, group->number);
+	output_ordinal(group->count, nth);
+	if (grouping->news == NEWS_USER)
+		body(t, YELLOW, "the first by this user", "; otherwise like ALARM %s, the %s time", number, nth);
+	else if (grouping->news == NEWS_AGAIN)
+		body(t, YELLOW, "the first in a day", "; like ALARM %s, the %s time", number, nth);
+	else
+		body(t, PLAIN, "", "like ALARM %s, the %s time", number, nth);
+}
+
 static void print_why(const struct text *t)
 {
 	const struct explanation *e = t->e;
@@ -288,29 +334,29 @@ static void print_why(const struct text *t)
 	heading(t, "Why");
 	if (e->alarm->flags & VERDICT_ALARM_FOREIGN) {
 		if (EVENT_ABI(last->origin) != ABI_NATIVE)
-			fprintf(t->out, "training saw no call through the %s table of system calls\n",
-				abi_name(EVENT_ABI(last->origin)));
+			body(t, PLAIN, "", "training saw no call through the %s table of system calls", abi_name(EVENT_ABI(last->origin)));
 		else if (EVENT_ORIGIN(last->origin) == ORIGIN_STRAY)
-			fprintf(t->out, "the code is a file's, but training saw no such call made at this place in it\n");
+			body(t, PLAIN, "", "the code is a file's, but training saw no such call made at this place in it");
 		else
-			fprintf(t->out, "code in %s memory does not belong to the program; training saw no call from it\n",
-				origin_name(EVENT_ORIGIN(last->origin)));
+			body(t, PLAIN, "", "code in %s memory is not the program's own; training saw no call from it",
+			     origin_name(EVENT_ORIGIN(last->origin)));
 		if (*e->mapping) {
 			char mapping[sizeof(e->mapping) * 4];
 
 			next_line(t);
-			fprintf(t->out, "the memory: %s\n", escape_text(mapping, sizeof(mapping), e->mapping));
+			body(t, PLAIN, "", "the memory: %s", escape_text(mapping, sizeof(mapping), e->mapping));
 		}
 		if (!(e->alarm->flags & VERDICT_ALARM))
 			return;
 		next_line(t);
 	}
 	fprintf(t->out, "mean normality of the last %u calls is %s%.1f %%%s, the threshold %.1f %%\n",
-		e->policy->window[e->alarm->window].length, color_on(t, RED), percent(e->alarm->mean[e->alarm->window]),
-		color_off(t, RED), limit_percent(e->policy->window[e->alarm->window].limit));
+		e->policy->window[e->alarm->window].length, color_on(t, e->alarm->went_on ? PLAIN : RED),
+		percent(e->alarm->mean[e->alarm->window]), color_off(t, e->alarm->went_on ? PLAIN : RED),
+		limit_percent(e->policy->window[e->alarm->window].limit));
 	next_line(t);
-	fprintf(t->out, "%u of the last %u calls never came in this place in %s calls of training\n", e->unseen, e->window,
-		grouped(e->image->header->calls, number));
+	body(t, PLAIN, "", "%u of the last %u calls never came in this place in %s calls of training", e->unseen, e->window,
+	     grouped(e->image->header->calls, number));
 }
 
 static void print_time(const struct text *t, int64_t time, const char *format)
@@ -354,20 +400,19 @@ static void print_tree(const struct text *t, const struct process_info *process)
 static void print_build(const struct text *t)
 {
 	const struct explanation *e = t->e;
-	char text[1024];
+	char text[1024], build[41 * 4];
 
+	escape_text(build, sizeof(build), e->process.build_id);
 	if (e->exe_differs) {
 		next_line(t);
-		fprintf(t->out, "%sanother program%s than the profile's: it learned %s\n", color_on(t, YELLOW),
-			color_off(t, YELLOW), escape_text(text, sizeof(text), e->profile->application));
+		body(t, YELLOW, "another program", " than the profile's: it learned %s", escape_text(text, sizeof(text), e->profile->application));
 	} else if (e->build_differs) {
 		next_line(t);
-		fprintf(t->out, "%sanother build%s than in training (build-id %.12s, learned %.12s): changed since\n",
-			color_on(t, YELLOW), color_off(t, YELLOW), e->process.build_id,
-			escape_text(text, sizeof(text), e->profile->build_id));
+		body(t, YELLOW, "another build", " than was learned: upgraded since? (build-id %.12s, learned %.12s)", build,
+		     escape_text(text, sizeof(text), e->profile->build_id));
 	} else if (e->profile && e->profile->build_id && *e->profile->build_id && *e->process.build_id) {
 		next_line(t);
-		fprintf(t->out, "the very build that was learned (build-id %.12s)\n", e->process.build_id);
+		fprintf(t->out, "the very build that was learned (build-id %.12s)\n", build);
 	}
 }
 
@@ -386,6 +431,8 @@ static void print_process(const struct text *t)
 		else
 			fprintf(t->out, "PID %u, as recorded%s\n", e->alarm->tid,
 				e->profile && e->profile->application ? "" : "; the trace says no more of it");
+		if (!e->live && e->build_differs)
+			print_build(t);
 		return;
 	}
 	fprintf(t->out, "%s", escape_text(text, sizeof(text), *p->exe ? p->exe : p->comm));
@@ -418,16 +465,13 @@ static void print_process(const struct text *t)
 static void print_trust(const struct text *t)
 {
 	const struct alarm *alarm = t->e->alarm;
-	char number[32];
+	char number[32], lost[64];
 
 	if (!(alarm->flags & VERDICT_TAINTED) || alarm->since_gap == UINT64_MAX)
 		return;
 	heading(t, "Gap");
-	if (alarm->lost)
-		fprintf(t->out, "%s%s calls were lost%s", color_on(t, YELLOW), grouped(alarm->lost, number), color_off(t, YELLOW));
-	else
-		fprintf(t->out, "%scalls were lost%s", color_on(t, YELLOW), color_off(t, YELLOW));
-	fprintf(t->out, " %" PRIu64 " calls before this one: part of what looks unusual may only be that\n", alarm->since_gap);
+	snprintf(lost, sizeof(lost), "%s%scalls were lost", alarm->lost ? grouped(alarm->lost, number) : "", alarm->lost ? " " : "");
+	body(t, YELLOW, lost, " %" PRIu64 " calls before this one: part of what looks unusual may only be that", alarm->since_gap);
 }
 
 char *output_shell_word(const char *text, char *buffer, size_t size)
@@ -461,44 +505,41 @@ static void print_command(const struct text *t, bool *first, const char *command
 	else
 		next_line(t);
 	*first = false;
-	if (text_columns(command) > 34)
+	if (text_columns(command) > COMMAND_COLUMNS)
 		fprintf(t->out, "%s\n%*s%s# %s%s\n", command, BODY_INDENT + 4, "", color_on(t, DIM), does, color_off(t, DIM));
 	else
-		fprintf(t->out, "%-34s  %s# %s%s\n", command, color_on(t, DIM), does, color_off(t, DIM));
+		fprintf(t->out, "%-*s  %s# %s%s\n", COMMAND_COLUMNS, command, color_on(t, DIM), does, color_off(t, DIM));
 }
 
 /* Commands that can be pasted. What is proposed depends on what there is: a live process, a trace, a log. */
 static void print_next(const struct text *t, const struct output_context *context)
 {
 	const struct explanation *e = t->e;
-	char profile[1024], path[1024], command[2600];
+	bool alive = e->process.found && !e->process.ended;
+	char path[1024], command[2600];
 	bool first = true;
 
 	if (context->response) {
 		heading(t, "Done");
-		fprintf(t->out, "%s\n", context->response);
+		body(t, PLAIN, "", "%s", context->response);
 	}
-	if (e->process.found && !e->process.ended && !context->response) {
+	if (alive && !context->response) {
 		snprintf(command, sizeof(command), "kill -STOP %d", e->process.pid);
-		print_command(t, &first, command, "freeze it to look around; kill -CONT lets it go on");
+		print_command(t, &first, command, "freeze it; -CONT lets it go on");
 	}
-	if (e->process.found && !e->process.ended) {
-		snprintf(command, sizeof(command), "ls -l /proc/%d/fd /proc/%d/exe", e->process.pid, e->process.pid);
-		print_command(t, &first, command, "what it has open now");
+	if (alive) {
+		snprintf(command, sizeof(command), "ss -tunap | grep pid=%d,", e->process.pid);
+		print_command(t, &first, command, "who it talks to");
+		snprintf(command, sizeof(command), "ls -l /proc/%d/fd", e->process.pid);
+		print_command(t, &first, command, "what it has open");
 	}
 	if (context->log) {
 		snprintf(command, sizeof(command), "imsafe plot %s", output_shell_word(context->log, path, sizeof(path)));
 		print_command(t, &first, command, "the graph");
 	}
-	if (context->trace && strcmp(context->trace, "-") && context->profile) {
-		snprintf(command, sizeof(command), "imsafe learn -o %s %s", output_shell_word(context->profile, profile, sizeof(profile)),
-			 output_shell_word(context->trace, path, sizeof(path)));
-		print_command(t, &first, command, "a false alarm? only after a look: teach it to the profile");
-	} else if (context->source && context->profile) {
-		snprintf(command, sizeof(command), "imsafe trace -f -o new.imt %s; imsafe learn -o %s new.imt", context->source,
-			 output_shell_word(context->profile, profile, sizeof(profile)));
-		print_command(t, &first, command, "a false alarm? record such work and teach it to the profile");
-	}
+	if (*output_teach(context, command, sizeof(command)))
+		print_command(t, &first, command, e->build_differs ? "if you upgraded it: teach the profile its new ways" :
+			      "only if it was honest work: teach it to the profile");
 }
 
 void output_text(const struct explanation *explanation, const struct output_context *context,
@@ -509,8 +550,10 @@ void output_text(const struct explanation *explanation, const struct output_cont
 	char headline[512], number[32];
 
 	explanation_headline(explanation, headline, sizeof(headline));
-	fprintf(out, "%sALARM %u%s  %s%s%s\n", color_on(&t, RED), context->number, color_off(&t, RED), color_on(&t, BOLD), headline,
-		color_off(&t, BOLD));
+	snprintf(number, sizeof(number), alarm->went_on ? "WENT ON  ALARM %u: " : "ALARM %u  ", context->number);
+	fprintf(out, "%s%s%s%s", color_on(&t, RED), number, color_off(&t, RED), color_on(&t, BOLD));
+	output_wrap(headline, text_columns(number), BODY_INDENT, style->width, out);
+	fputs(color_off(&t, BOLD), out);
 	next_line(&t);
 	if (explanation->time) {
 		print_time(&t, explanation->time, "%Y-%m-%d %H:%M:%S");
@@ -519,7 +562,9 @@ void output_text(const struct explanation *explanation, const struct output_cont
 	fprintf(out, "call ");
 	if (alarm->sequence)
 		fprintf(out, "%s of the stream, ", grouped(alarm->sequence, number));
-	fprintf(out, "%s of thread %u\n\n", grouped(alarm->thread_calls + 1, number), alarm->tid);
+	fprintf(out, "%s of thread %u\n", grouped(alarm->thread_calls + 1, number), alarm->tid);
+	print_news(&t, context->grouping);
+	fputc('\n', out);
 	print_why(&t);
 	fprintf(out, "\n");
 	print_table(&t);

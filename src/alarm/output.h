@@ -35,10 +35,13 @@ json_t *output_json(const struct explanation *explanation, const struct output_c
 void output_line(const struct explanation *explanation, const struct output_context *context, bool like, FILE *out);
 
 /* One object of the summary's list of groups; the caller's. NULL without memory. */
-json_t *output_group_json(const struct group *group, const struct output_context *context);
+json_t *output_group_json(const struct group *group);
 
-/* What to do about a group, in words, and a command to paste ("" = none). The context's number and response are not used. */
-const char *output_advice(const struct group *group, const struct output_context *context, char *ret_command, size_t size);
+/* What to do about a group, in words. */
+const char *output_advice(const struct group *group);
+
+/* Words in lines of at most width columns. It begins in the given column; further lines are indented. Ends with a newline. */
+void output_wrap(const char *text, unsigned column, unsigned indent, unsigned width, FILE *out);
 
 /* "7th" */
 const char *output_ordinal(uint64_t value, char buffer[32]);

@@ -206,14 +206,21 @@ static struct output_context make_context(const struct monitor_report *report)
 	};
 }
 
-static void alarm_went_on(struct monitor_report *report, const struct alarm *alarm)
+static int explain_alarm(const struct monitor_report *report, const struct alarm *alarm, struct explanation *explanation)
 {
 	const struct monitor_report_config *config = &report->config;
+
+	return explain(alarm, config->image, config->policy, config->profile, report->modules,
+		       config->live ? NULL : report->recorded_build ? report->recorded_build : "", explanation);
+}
+
+static void alarm_went_on(struct monitor_report *report, const struct alarm *alarm)
+{
 	struct output_context context = make_context(report);
 	struct explanation explanation;
 	struct grouping grouping;
 
-	if (explain(alarm, config->image, config->policy, config->profile, report->modules, config->live, &explanation) < 0)
+	if (explain_alarm(report, alarm, &explanation) < 0)
 		return;
 	groups_went_on(report->groups, &explanation, &grouping);
 	context.grouping = &grouping;
@@ -240,7 +247,7 @@ void monitor_report_alarm(struct monitor_report *report, const struct alarm *ala
 	/* Evidence first where the process would be gone, the response first where every call counts. */
 	if (config->response == RESPONSE_STOP)
 		respond(config->response, config->dry_run, alarm->pid, alarm->tid, response, sizeof(response));
-	if (explain(alarm, config->image, config->policy, config->profile, report->modules, config->live, &explanation) < 0)
+	if (explain_alarm(report, alarm, &explanation) < 0)
 		return;
 	if (config->response == RESPONSE_KILL)
 		respond(config->response, config->dry_run, explanation.process.found ? (uint32_t)explanation.process.pid : alarm->pid,
@@ -424,7 +431,6 @@ static void print_summary(const struct monitor_report *report, const char *reaso
 
 static void print_summary_json(const struct monitor_report *report)
 {
-	const struct output_context context = make_context(report);
 	struct monitor_stats stats;
 	json_t *object = json_object(), *groups = json_array();
 	const struct group *group;
@@ -439,7 +445,7 @@ static void print_summary_json(const struct monitor_report *report)
 	json_object_set_new(object, "lost_calls", json_integer((json_int_t)stats.lost));
 	json_object_set_new(object, "forgotten_threads", json_integer((json_int_t)stats.forgotten));
 	for (size_t i = 0; (group = groups_get(report->groups, i)); i++)
-		json_array_append_new(groups, output_group_json(group, &context));
+		json_array_append_new(groups, output_group_json(group));
 	json_object_set_new(object, "groups", groups);
 	json_object_set_new(object, "forgotten_groups", json_integer((json_int_t)groups_forgotten(report->groups)));
 	json_dumpf(object, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));

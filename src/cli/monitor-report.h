@@ -42,6 +42,7 @@ struct monitor_report_config {
 struct monitor_report {
 	struct monitor_report_config config;
 	const struct modules *modules; /* set by the owner when the source is open; may be NULL */
+	const char *recorded_build;    /* likewise, of a trace: which build it was recorded from */
 	struct monitor *monitor;
 	struct groups *groups;
 	struct telling telling;

@@ -91,28 +91,6 @@ bool tell_untold(struct telling *telling, int64_t now, bool all, FILE *out)
 	return any;
 }
 
-/* Text in lines of at most width columns, all but the first indented. */
-static void put_wrapped(const char *text, unsigned indent, unsigned width, FILE *out)
-{
-	unsigned column = indent;
-
-	while (*text) {
-		size_t n = strcspn(text, " ");
-
-		if (column > indent && column + 1 + n > width) {
-			fprintf(out, "\n%*s", (int)indent, "");
-			column = indent;
-		} else if (column > indent) {
-			fputc(' ', out);
-			column++;
-		}
-		fprintf(out, "%.*s", (int)n, text);
-		column += (unsigned)n;
-		text += n + (text[n] == ' ');
-	}
-	fputc('\n', out);
-}
-
 static void put_when(int64_t time, uint64_t sequence, FILE *out)
 {
 	char when[32] = "";
@@ -126,25 +104,22 @@ static void put_when(int64_t time, uint64_t sequence, FILE *out)
 	fprintf(out, "%-11s  ", when);
 }
 
-static void print_group(const struct group *group, const struct output_context *context, const struct output_style *style, FILE *out)
+static void print_group(const struct group *group, const struct output_style *style, FILE *out)
 {
-	unsigned width = MIN(style->width, 110);
 	const char *bold = style->color ? "\033[1m" : "", *plain = style->color ? "\033[0m" : "";
-	char command[2600];
 
 	fprintf(out, "  %s%5" PRIu64 "%s  %6" PRIu64 "  ", bold, group->number, plain, group->count);
 	put_when(group->first, group->first_sequence, out);
 	put_when(group->last, group->last_sequence, out);
 	fprintf(out, "%4u%s  %s\n%*s", group->n_pids, group->n_pids == GROUP_PIDS_MAX ? "+" : " ", group->name, INDENT, "");
-	put_wrapped(group->cause, INDENT, width, out);
-	fprintf(out, "%*s", INDENT, "");
-	put_wrapped(output_advice(group, context, command, sizeof(command)), INDENT, width, out);
-	if (*command)
-		fprintf(out, "%*s%s\n", INDENT + 2, "", command);
+	output_wrap(group->cause, INDENT, INDENT, style->width, out);
+	fprintf(out, "%*s-> ", INDENT, "");
+	output_wrap(output_advice(group), INDENT + 3, INDENT + 3, style->width, out);
 }
 
 void print_groups(const struct groups *groups, const struct output_context *context, const struct output_style *style, FILE *out)
 {
+	char command[2600];
 	size_t n = 0, hidden;
 
 	while (groups_get(groups, n))
@@ -153,9 +128,11 @@ void print_groups(const struct groups *groups, const struct output_context *cont
 	fprintf(out, "\n  ALARM   count  %-11s  %-11s  PIDs   program\n", groups_get(groups, 0)->first ? "first" : "first call",
 		groups_get(groups, 0)->first ? "last" : "last call");
 	for (size_t i = hidden; i < n; i++)
-		print_group(groups_get(groups, i), context, style, out);
+		print_group(groups_get(groups, i), style, out);
 	if (hidden)
 		fprintf(out, "  and %zu causes before these; --json lists all\n", hidden);
 	if (groups_forgotten(groups))
 		fprintf(out, "  and %" PRIu64 " forgotten: no more than %d are remembered\n", groups_forgotten(groups), GROUPS_MAX);
+	if (*output_teach(context, command, sizeof(command)))
+		fprintf(out, "  To teach the profile what was honest work:\n    %s\n", command);
 }

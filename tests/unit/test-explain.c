@@ -107,7 +107,7 @@ static void test_mean_alarm(void)
 	modules_init(&modules);
 	modules_add(&modules, "/usr/lib/libc.so.6", "abcdef", 0, 0);
 	raise_alarm(false);
-	ok(alarms == 1 && explain(&kept, &image, &policy, &profile, &modules, false, &e) == 0, "an alarm is explained");
+	ok(alarms == 1 && explain(&kept, &image, &policy, &profile, &modules, "", &e) == 0, "an alarm is explained");
 	ok(e.calls[0].seen == SEEN_YES && e.calls[0].n_expected >= 1 && e.calls[0].expected[0].call == e.calls[0].scored->event.call,
 	   "calls as in training are as expected");
 	ok(e.calls[e.n_calls - 1].seen == SEEN_NEVER && e.never >= 2 && e.unseen >= e.never && e.window == 8,
@@ -148,7 +148,7 @@ static void test_foreign_alarm(void)
 	json_t *json;
 
 	raise_alarm(true);
-	explain(&kept, &image, &policy, &profile, NULL, true, &e);
+	explain(&kept, &image, &policy, &profile, NULL, NULL, &e);
 	ok(kept.flags & VERDICT_ALARM_FOREIGN && e.process.found && e.process.pid == getpid(), "a live process is looked up");
 	ok(strstr(e.mapping, "[stack]") && strstr(e.mapping, "rw"), "the memory of a foreign call is named: %s", e.mapping);
 	ok(e.exe_differs, "another program than the one learned is noticed");
@@ -185,7 +185,7 @@ static void test_gone(void)
 	raise_alarm(false);
 	kept.pid = kept.tid = (uint32_t)child;
 	kept.parent = (uint32_t)getpid();
-	explain(&kept, &image, &policy, NULL, NULL, true, &e);
+	explain(&kept, &image, &policy, NULL, NULL, NULL, &e);
 	explanation_subject(&e, subject, sizeof(subject));
 	ok(!e.process.found && e.parent == getpid() && strstr(subject, "a child of"), "of an ended process the parent is named: %s", subject);
 	explanation_headline(&e, headline, sizeof(headline));

@@ -55,7 +55,7 @@ static void on_alarm(void *data, const struct alarm *alarm)
 {
 	struct explanation e;
 
-	explain(alarm, &image, &policy, NULL, &modules, false, &e);
+	explain(alarm, &image, &policy, NULL, &modules, "", &e);
 	if (who.exe) {
 		e.process.found = true;
 		e.process.pid = (pid_t)alarm->tid;
