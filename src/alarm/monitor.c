@@ -24,7 +24,6 @@ struct monitor {
 	struct thread *current;
 	uint32_t current_tid;
 	struct monitor_stats stats;
-	uint64_t reciprocal; /* 2^37 / length of the first window, rounded up */
 	uint64_t keep_after; /* while forgetting: silent since before this */
 	struct scored_call unrolled[HISTORY_CALLS];
 };
@@ -39,8 +38,6 @@ struct monitor *monitor_new(const struct image *image, const struct policy *poli
 	monitor->image = image;
 	monitor->policy = policy;
 	monitor->callbacks = *callbacks;
-	if (policy->window[0].length)
-		monitor->reciprocal = ((1ULL << 37) + policy->window[0].length - 1) / policy->window[0].length;
 	monitor->threads = thread_table_new(sizeof(struct thread));
 	return monitor->threads ? TAKE_PTR(monitor) : NULL;
 }
@@ -158,17 +155,6 @@ static __attribute__((noinline)) void raise_alarm(struct monitor *monitor, const
 		monitor->callbacks.alarm(monitor->callbacks.data, &alarm);
 }
 
-/*
- * score_mean() of the first window without its division, which would be a third of the time of a call. Sums stay under
- * 2^26 and lengths under 2^11, so rounding the reciprocal up in 2^-37 never reaches the next whole number.
- */
-static inline uint32_t first_mean(const struct monitor *monitor, const struct score *score)
-{
-	if (score->calls < monitor->policy->window[0].length)
-		return score_mean(score, monitor->policy, 0);
-	return (uint32_t)(score->sum[0] * monitor->reciprocal >> 37);
-}
-
 /* In an open episode: does it make the alarm another one? */
 static bool is_unforeseen(const struct monitor *monitor, const struct scored_call *call)
 {
@@ -188,8 +174,8 @@ static inline __attribute__((flatten)) int add_call(struct monitor *monitor, con
 	call = &thread->history[thread->calls++ & (HISTORY_CALLS - 1)];
 	call->event = *event;
 	call->node = thread->score.node;
-	call->verdict = score_call(&thread->score, monitor->image, monitor->policy, event->call, event->origin);
-	call->mean = first_mean(monitor, &thread->score);
+	call->verdict = score_call(&thread->score, monitor->image, monitor->policy, event);
+	call->mean = score_first_mean(&thread->score, monitor->policy);
 	thread->last = ++monitor->stats.calls;
 
 	if (monitor->callbacks.call)

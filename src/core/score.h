@@ -10,7 +10,7 @@
  * from min_calls on:     sum of costs > limit * n   <=>   mean normality < threshold
  * An episode opens at the first call below; it closes when every window has stayed above for as long as the longest one.
  *
- * Rules for this file: no floats, no signed or 64-bit division, indices masked, no padding, no loops without bound.
+ * Rules for this file: no floats, no signed or 64-bit division per call, indices masked, no padding, no loops without bound.
  */
 #ifndef IMSAFE_CORE_SCORE_H
 #define IMSAFE_CORE_SCORE_H
@@ -20,6 +20,13 @@
 
 #ifndef SCORE_INLINE
 #define SCORE_INLINE static inline
+#define SCORE_OUTLINE static __attribute__((noinline, unused))
+#endif
+
+#ifdef __clang__
+#define SCORE_UNROLL _Pragma("unroll")
+#else
+#define SCORE_UNROLL _Pragma("GCC unroll 3")
 #endif
 
 #define MEAN_MAX     1024 /* longest mean length; a power of two */
@@ -30,7 +37,7 @@ enum score_reading {
 	READING_SEQUENCES, /* stide: 0 if the last k calls are a learned sequence, else COST_MAX */
 };
 
-/* What to judge by; one per guarded application. The lower half is taken from its image by policy_arm(). */
+/* What to judge by; one per guarded application. From fork on, policy_arm() fills it in. */
 struct policy {
 	struct {
 		__u16 length; /* mean length in calls, 1..MEAN_MAX; 0 = this window and those after it are not used */
@@ -44,36 +51,56 @@ struct policy {
 	__u16 length;     /* sequence length */
 	__u16 origins;    /* learned foreign origins: image_header.origins */
 	__u32 generation; /* a thread met with another one forgets its past; 0 is as good as any */
-};
-_Static_assert(sizeof(struct policy) == 32, "policy layout is a kernel interface");
 
+	__u32 highest[MEAN_WINDOWS]; /* sum of a full window's costs that is still normal */
+	__u32 warm;         /* calls after which every window is full and judged, plus one */
+	__u64 reciprocal;   /* just over 2^RECIPROCAL_BITS / the first window's length */
+	__u64 reserved;
+};
+_Static_assert(sizeof(struct policy) == 64, "policy layout is a kernel interface");
+
+/* Sums stay under 2^26 and lengths under 2^11: times a reciprocal of so many bits, no quotient reaches the next whole number. */
+#define RECIPROCAL_BITS 37
+
+/* To be called again when the windows or min_calls change. A policy without windows counts calls as for the longest. */
 SCORE_INLINE void policy_arm(struct policy *policy, const struct image_header *header, __u32 generation)
 {
+	__u32 longest = policy->window[0].length ? 1 : MEAN_MAX;
+
 	policy->fork = header->fork;
 	policy->exec = header->exec;
 	policy->length = header->length;
 	policy->origins = header->origins;
 	policy->generation = generation;
+	for (int i = 0; i < MEAN_WINDOWS && policy->window[i].length; i++) {
+		policy->highest[i] = (__u32)policy->window[i].limit * policy->window[i].length;
+		if (policy->window[i].length > longest)
+			longest = policy->window[i].length;
+	}
+	policy->warm = (policy->min_calls > longest ? policy->min_calls : longest) + 1;
+	policy->reciprocal = 0;
+	if (policy->window[0].length)
+		policy->reciprocal = (1ULL << RECIPROCAL_BITS) / policy->window[0].length + 1;
 }
 
 /* One per thread. All zero = a thread whose past is unknown. */
 struct score {
 	__u32 node;               /* state of the automaton */
-	__u32 calls;              /* scored since start or gap; saturates at SCORE_CALLS_MAX */
+	__u32 calls;              /* scored since start or gap, counted up to policy.warm */
 	__u32 clock;              /* counts all calls and wraps; the next one's cost goes to cost[clock], masked */
 	__u32 sum[MEAN_WINDOWS];
 	__u32 calm[MEAN_WINDOWS]; /* clock since when each window has been above its limit */
 	__u32 generation;
+	__u32 steady;             /* policy.generation + 1 while score_call() may take the short way, else another number */
 	__u16 foreign_calm;       /* calls since the last foreign one */
 	__u16 taint;              /* calls until a gap before them no longer taints */
 	__u8 open;                /* SCORE_OPEN_... */
 	__u8 history;             /* calls in a row without a break, up to the sequence length */
-	__u16 reserved;
+	__u16 reserved[3];        /* to a multiple of 8, as maps have it */
 	__u16 cost[MEAN_MAX];
 };
-_Static_assert(sizeof(struct score) == 48 + 2 * MEAN_MAX, "score layout is a kernel interface");
+_Static_assert(sizeof(struct score) == 56 + 2 * MEAN_MAX, "score layout is a kernel interface");
 
-#define SCORE_CALLS_MAX    0x7fffffffU
 #define SCORE_OPEN_MEAN    1
 #define SCORE_OPEN_FOREIGN 2
 #define SCORE_FOREIGN_CALM 64  /* calls without a foreign one that end its episode */
@@ -109,7 +136,7 @@ struct scored_call {
 	struct event event;
 	struct verdict verdict;
 	__u32 node; /* the state before the call: what was expected there */
-	__u32 mean; /* after it, in cost units, of the first window */
+	__u32 mean; /* after it, in cost units, of the first window; 0 if there is none */
 };
 _Static_assert(sizeof(struct scored_call) == 40, "scored call layout is a kernel interface");
 
@@ -129,6 +156,7 @@ static inline const struct cell *score_cell(const struct image *image, __u32 ind
 SCORE_INLINE void score_reset(struct score *s, int lost)
 {
 	s->node = IMAGE_ROOT;
+	s->steady = 0;
 	s->calls = 0;
 	s->history = 0;
 	for (int i = 0; i < MEAN_WINDOWS; i++) {
@@ -153,6 +181,7 @@ SCORE_INLINE void score_start(struct score *s, __u32 fork)
 SCORE_INLINE void score_exec(struct score *s, __u32 exec)
 {
 	s->node = exec;
+	s->steady = 0;
 	s->history = 0;
 }
 
@@ -198,7 +227,7 @@ SCORE_INLINE void score_predict(__u32 *node, SCORE_IMAGE image, __u32 symbol, st
 }
 
 /* Episodes of low normality, once a window is below its limit or one is open. below: bit per window. */
-SCORE_INLINE void score_episode(struct score *s, const struct policy *policy, __u32 below, struct verdict *v)
+SCORE_OUTLINE void score_episode(struct score *s, const struct policy *policy, __u32 below, struct verdict *v)
 {
 	__u32 closed = 1, longest = 0;
 
@@ -229,13 +258,14 @@ SCORE_INLINE void score_episode(struct score *s, const struct policy *policy, __
 	}
 }
 
-SCORE_INLINE void score_judge(struct score *s, const struct policy *policy, struct verdict *v)
+/* A call's cost enters the means; a bit for each window that is below its limit. */
+SCORE_INLINE __u32 score_means(struct score *s, const struct policy *policy, __u16 cost)
 {
-	__u32 at = s->clock, below = 0, calls = s->calls;
+	__u32 at = s->clock, below = 0;
 
-	calls += calls < SCORE_CALLS_MAX;
+	s->calls += s->calls < policy->warm;
 	for (int i = 0; i < MEAN_WINDOWS; i++) {
-		__u32 length = policy->window[i].length, n = calls, sum = s->sum[i] + v->cost;
+		__u32 length = policy->window[i].length, n = s->calls, sum = s->sum[i] + cost;
 
 		if (!length)
 			break;
@@ -246,15 +276,29 @@ SCORE_INLINE void score_judge(struct score *s, const struct policy *policy, stru
 		s->sum[i] = sum;
 		below |= (__u32)(sum > policy->window[i].limit * n) << i;
 	}
-	s->cost[at & (MEAN_MAX - 1)] = v->cost;
+	s->cost[at & (MEAN_MAX - 1)] = cost;
 	s->clock = at + 1;
-	s->calls = calls;
-	if (calls >= policy->min_calls)
-		v->flags |= VERDICT_JUDGED;
-	else
-		below = 0;
-	if (below | (s->open & SCORE_OPEN_MEAN))
-		score_episode(s, policy, below, v);
+	return below;
+}
+
+/* The same once all windows are full. */
+SCORE_INLINE __u32 score_full_means(struct score *s, const struct policy *policy, __u16 cost)
+{
+	__u32 at = s->clock, below = 0;
+
+	SCORE_UNROLL
+	for (int i = 0; i < MEAN_WINDOWS; i++) {
+		__u32 length = policy->window[i].length, sum;
+
+		if (!length)
+			break;
+		sum = s->sum[i] + cost - s->cost[(at - length) & (MEAN_MAX - 1)];
+		s->sum[i] = sum;
+		below |= (__u32)(sum > policy->highest[i]) << i;
+	}
+	s->cost[at & (MEAN_MAX - 1)] = cost;
+	s->clock = at + 1;
+	return below;
 }
 
 SCORE_INLINE void score_foreign(struct score *s, const struct policy *policy, __u8 origin, struct verdict *v)
@@ -273,29 +317,65 @@ SCORE_INLINE void score_foreign(struct score *s, const struct policy *policy, __
 	}
 }
 
-/* One call of one thread. */
-SCORE_INLINE struct verdict score_call(struct score *s, SCORE_IMAGE image, const struct policy *policy, __u16 call,
-				       __u8 origin)
+/* One call of a thread of which anything may be true. Says whether the next one may take the short way. */
+SCORE_OUTLINE void score_any_call(struct score *s, SCORE_IMAGE image, const struct policy *policy, const struct event *event,
+				  struct verdict *v)
 {
-	struct verdict v = { 0 };
+	__u32 below;
 
+	*v = (struct verdict){ 0 };
 	if (s->generation != policy->generation) {
 		score_reset(s, 0);
 		s->generation = policy->generation;
 	}
-	score_predict(&s->node, image, event_symbol(call, origin), &v);
+	score_predict(&s->node, image, event_symbol(event->call, event->origin), v);
 	s->history += s->history < policy->length;
-	if (!(v.flags & VERDICT_MATCHED) && s->history >= policy->length)
-		v.flags |= VERDICT_MISMATCHED;
+	if (!(v->flags & VERDICT_MATCHED) && s->history >= policy->length)
+		v->flags |= VERDICT_MISMATCHED;
 	if (policy->reading == READING_SEQUENCES)
-		v.cost = v.flags & VERDICT_MISMATCHED ? COST_MAX : 0;
+		v->cost = v->flags & VERDICT_MISMATCHED ? COST_MAX : 0;
 	if (s->taint) {
 		s->taint--;
-		v.flags |= VERDICT_TAINTED;
+		v->flags |= VERDICT_TAINTED;
 	}
-	score_judge(s, policy, &v);
-	score_foreign(s, policy, origin, &v);
-	return v;
+	below = score_means(s, policy, v->cost);
+	if (s->calls >= policy->min_calls)
+		v->flags |= VERDICT_JUDGED;
+	else
+		below = 0;
+	if (below | (s->open & SCORE_OPEN_MEAN))
+		score_episode(s, policy, below, v);
+	score_foreign(s, policy, event->origin, v);
+	s->steady = s->calls < policy->warm || s->history < policy->length || s->taint || s->open ||
+		    policy->reading != READING_PREDICTOR ? 0 : policy->generation + 1;
+}
+
+/* One call of one thread. Nearly all take the short way: seen in training, full windows, no episode, no gap close before. */
+SCORE_INLINE struct verdict score_call(struct score *s, SCORE_IMAGE image, const struct policy *policy,
+				       const struct event *event)
+{
+	struct verdict v = { 0 }, any;
+
+	if (s->steady == policy->generation + 1 && !event_is_foreign(event->origin)) {
+		const struct cell *cell = score_cell(image, s->node + 1 + event_symbol(event->call, event->origin));
+
+		if (cell && cell->owner == s->node) {
+			__u32 below = score_full_means(s, policy, cell->cost);
+
+			v.cost = cell->cost;
+			v.flags = VERDICT_SEEN | VERDICT_KNOWN | VERDICT_JUDGED |
+				  (cell->flags & CELL_SEQUENCE ? VERDICT_MATCHED : VERDICT_MISMATCHED);
+			s->node = cell->next;
+			if (!below)
+				return v;
+			s->steady = 0;
+			any = v;
+			score_episode(s, policy, below, &any);
+			return any;
+		}
+	}
+	score_any_call(s, image, policy, event, &any);
+	return any;
 }
 
 /* The step: any event of one thread. Verdicts other than a call's are all zero. */
@@ -306,7 +386,7 @@ SCORE_INLINE struct verdict score_step(struct score *s, SCORE_IMAGE image, const
 
 	switch (event->kind) {
 	case EVENT_CALL:
-		return score_call(s, image, policy, event->call, event->origin);
+		return score_call(s, image, policy, event);
 	case EVENT_FORK:
 		score_start(s, policy->fork);
 		s->generation = policy->generation;
@@ -332,6 +412,14 @@ SCORE_INLINE __u32 score_mean(const struct score *s, const struct policy *policy
 	__u32 n = s->calls < policy->window[w].length ? s->calls : policy->window[w].length;
 
 	return n ? s->sum[w] / n : 0;
+}
+
+/* Of the first window, without dividing once it is full. */
+SCORE_INLINE __u32 score_first_mean(const struct score *s, const struct policy *policy)
+{
+	if (s->calls < policy->window[0].length)
+		return score_mean(s, policy, 0);
+	return (__u32)(s->sum[0] * policy->reciprocal >> RECIPROCAL_BITS);
 }
 
 /* Normality in hundredths of a percent, rounded down: 10000 = 100 %. */

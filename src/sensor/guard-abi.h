@@ -35,7 +35,7 @@ struct guarded {
 	__u32 sites_changes; /* the application's changes when sites[] was filled */
 	__u64 sites[SITES_REMEMBERED]; /* places found good */
 	struct score score;
-	struct scored_call history[HISTORY_CALLS]; /* call n is at n % HISTORY_CALLS; mean: sum of the first window */
+	struct scored_call history[HISTORY_CALLS]; /* call n is at n % HISTORY_CALLS */
 };
 
 /* An alarm's record: the thread as it is after the call, and whose it is. */
@@ -52,7 +52,7 @@ struct guard_closed {
 /* The record of the samples' ring. */
 struct guard_sample {
 	__u32 application;
-	__u32 divisor; /* of call.mean, which is the sum of the first window */
+	__u32 reserved;
 	struct scored_call call;
 };
 
@@ -67,7 +67,7 @@ struct guarded_application {
 	__u32 dry_run;
 	__u64 started, ended;           /* threads */
 	struct guarded_counters totals; /* of threads that have ended */
-	__u64 reserved[10];
+	__u64 reserved[2];
 };
 _Static_assert(sizeof(struct guarded_application) == 256, "found by a shift");
 

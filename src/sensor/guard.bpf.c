@@ -105,14 +105,13 @@ static __always_inline bool site_is_known(thread_t *t, __u64 address, __u16 call
 }
 
 /* Hands out one call, or with sample = 1 another event, to whoever watches. */
-static __noinline int hand_out(thread_t *t, const struct scored_call *call, __u32 window)
+static __noinline int hand_out(thread_t *t, const struct scored_call *call)
 {
 	struct guard_sample sample = {};
 
 	if (!t || !call)
 		return 0;
 	sample.application = t->followed.application;
-	sample.divisor = t->score.calls < window ? t->score.calls : window;
 	sample.call = *call;
 	sample.call.event.tid = t->tid;
 	if (bpf_ringbuf_output(&samples, &sample, sizeof(sample), BPF_RB_NO_WAKEUP))
@@ -132,7 +131,7 @@ static __always_inline void hand_out_event(thread_t *t, const struct guarded_app
 		call.event.parent = t->followed.parent;
 		call.event.pid = t->followed.pid;
 	}
-	hand_out(t, &call, 0);
+	hand_out(t, &call);
 }
 
 /* A thread begins. */
@@ -280,15 +279,15 @@ int BPF_PROG(on_call, struct pt_regs *regs, long id)
 	call->event.call = number;
 	call->event.origin = EVENT_FROM(origin, abi);
 	call->node = t->score.node;
-	call->verdict = score_call(&t->score, s.image, s.policy, number, call->event.origin);
-	call->mean = t->score.sum[0];
+	call->verdict = score_call(&t->score, s.image, s.policy, &call->event);
+	call->mean = score_first_mean(&t->score, s.policy);
 	t->counters.cost += call->verdict.cost;
 	if (unlikely(call->verdict.flags & (VERDICT_ALARMS | VERDICT_CLOSED | VERDICT_FOREIGN))) {
 		t->generation = s.policy->generation;
 		report(t, s.application, call->verdict.flags);
 	}
 	if (s.application->sample && !(t->counters.calls & (s.application->sample - 1)))
-		hand_out(t, call, s.policy->window[0].length);
+		hand_out(t, call);
 	return 0;
 }
 

@@ -65,17 +65,6 @@ static int set_timer(struct guard *guard)
 	return timerfd_settime(guard->timer, 0, &every, NULL) < 0 ? -errno : 0;
 }
 
-/* The mean as it was after each call: the kernel keeps sums, because it should not divide. */
-static void divide_means(const struct guarded *g, const struct policy *policy, struct scored_call *history, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		uint32_t later = (uint32_t)(n - 1 - i), length = policy->window[0].length;
-		uint32_t calls = g->score.calls > later ? MIN(g->score.calls - later, length) : length;
-
-		history[i].mean = calls ? history[i].mean / calls : 0;
-	}
-}
-
 static void on_alarm(struct guard *guard, const struct guard_raised *raised)
 {
 	const struct guarded *g = &raised->thread;
@@ -101,7 +90,6 @@ static void on_alarm(struct guard *guard, const struct guard_raised *raised)
 		guard->history[i].event.tid = g->tid;
 		guard->history[i].event.site &= SITE_OFFSET_MAX; /* SITE(0, address) */
 	}
-	divide_means(g, policy, guard->history, n);
 	alarm.flags = guard->history[n - 1].verdict.flags;
 	alarm.window = guard->history[n - 1].verdict.window;
 	for (unsigned i = 0; i < MEAN_WINDOWS; i++)
@@ -134,15 +122,11 @@ static int on_sample(void *data, void *record, size_t size)
 {
 	struct guard *guard = data;
 	struct guard_sample sample = *(const struct guard_sample *)record;
-	uint32_t n;
 
 	if (!guard->callbacks->sample || !is_application(guard, sample.application))
 		return 0;
-	if (sample.call.event.kind == EVENT_CALL) {
-		n = sample.divisor;
+	if (sample.call.event.kind == EVENT_CALL)
 		sample.call.event.site &= SITE_OFFSET_MAX;
-		sample.call.mean = n ? sample.call.mean / n : 0;
-	}
 	guard->callbacks->sample(guard->callbacks->data, sample.application - 1, &sample.call);
 	return 0;
 }

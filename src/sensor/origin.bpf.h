@@ -57,32 +57,21 @@ static long classify(struct task_struct *task, struct vm_area_struct *vma, struc
 enum change { CHANGE_NONE, CHANGE_SURE, CHANGE_IF_EXEC };
 
 /* mmap, mprotect and pkey_mprotect have the protection as their third argument; old mmap has its arguments in memory. */
-static __always_inline enum change change_of(__u32 call, __u8 abi)
-{
-	if (abi == ABI_COMPAT) {
-		switch (call) {
-		case 90: case 117: case 163: case 257: case 397: /* mmap, ipc, mremap, remap_file_pages, shmat */
-			return CHANGE_SURE;
-		case 125: case 192: case 380: /* mprotect, mmap2, pkey_mprotect */
-			return CHANGE_IF_EXEC;
-		}
-		return CHANGE_NONE;
-	}
-	switch (call) {
+static const __u8 changes_native[ALPHABET] = {
 #if defined(__TARGET_ARCH_x86)
-	case 25: case 30: case 216: /* mremap, shmat, remap_file_pages */
-		return CHANGE_SURE;
-	case 9: case 10: case 329: /* mmap, mprotect, pkey_mprotect */
-		return CHANGE_IF_EXEC;
+	[9] = CHANGE_IF_EXEC, [10] = CHANGE_IF_EXEC, [329] = CHANGE_IF_EXEC, /* mmap, mprotect, pkey_mprotect */
+	[25] = CHANGE_SURE, [30] = CHANGE_SURE, [216] = CHANGE_SURE,         /* mremap, shmat, remap_file_pages */
 #else
-	case 216: case 196: case 234:
-		return CHANGE_SURE;
-	case 222: case 226: case 288:
-		return CHANGE_IF_EXEC;
+	[222] = CHANGE_IF_EXEC, [226] = CHANGE_IF_EXEC, [288] = CHANGE_IF_EXEC,
+	[216] = CHANGE_SURE, [196] = CHANGE_SURE, [234] = CHANGE_SURE,
 #endif
-	}
-	return CHANGE_NONE;
-}
+};
+
+static const __u8 changes_compat[ALPHABET] = {
+	[125] = CHANGE_IF_EXEC, [192] = CHANGE_IF_EXEC, [380] = CHANGE_IF_EXEC, /* mprotect, mmap2, pkey_mprotect */
+	[90] = CHANGE_SURE, [117] = CHANGE_SURE, [163] = CHANGE_SURE,           /* mmap, ipc, mremap */
+	[257] = CHANGE_SURE, [397] = CHANGE_SURE,                               /* remap_file_pages, shmat */
+};
 
 /* The number and the door of a call: by which table "id" is to be read. */
 static __always_inline __u16 call_number(struct task_struct *task, long id, __u8 *abi)
@@ -105,13 +94,19 @@ static __always_inline __u16 call_number(struct task_struct *task, long id, __u8
 static __u64 module_of(struct task_struct *task, const struct found *found);
 
 /* Not inlined into the fast path. The kernel may be unable to look (EBUSY): then nothing is known and nothing kept. */
-static __noinline int origin_find(struct origin_cache *m, __u64 address, __u32 changes)
+static __noinline int origin_find(struct origin_cache *m, __u64 address, __u32 *changes)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct found found = { .class = ORIGIN_KINDS };
+	__u32 before;
 
-	if (!m)
+	if (!m || !changes)
 		return 0;
+	if (m->changing) {
+		m->changing = 0;
+		__sync_fetch_and_add(changes, 1);
+	}
+	before = *changes;
 	m->size = 0;
 	m->class = ORIGIN_UNKNOWN;
 	if (bpf_find_vma(task, address, classify, &found, 0) || found.class == ORIGIN_KINDS)
@@ -122,19 +117,15 @@ static __noinline int origin_find(struct origin_cache *m, __u64 address, __u32 c
 	m->delta = found.delta;
 	m->has_file = found.file.inode != 0;
 	m->module = m->has_file ? module_of(task, &found) : 0;
-	m->changes = changes;
+	m->changes = before;
 	return 0;
 }
 
 /* The class of the memory that the current call comes from; m remembers it, and where in which file it is. */
 static __always_inline __u8 origin_class(struct origin_cache *m, __u32 *changes, struct pt_regs *regs, __u64 address)
 {
-	if (unlikely(m->changing)) {
-		m->changing = 0;
-		__sync_fetch_and_add(changes, 1);
-	}
 	if (unlikely(address - m->start >= m->size || m->changes != *changes))
-		origin_find(m, address, *changes);
+		origin_find(m, address, changes);
 	/* Stacks of threads are anonymous memory like any other, but for the stack pointer. */
 	if (unlikely(m->class == ORIGIN_ANON) && !m->has_file && REGS_SP(regs) - m->start < m->size)
 		return ORIGIN_STACK;
@@ -146,15 +137,16 @@ static __noinline int origin_change(struct origin_cache *m, __u32 *changes, bool
 	if (!m || !changes || !exec)
 		return 0;
 	m->changing = 1;
+	m->size = 0; /* so that the next call has to look */
 	__sync_fetch_and_add(changes, 1);
 	return 0;
 }
 
-/* To be called after origin_class(), for the call under way. */
+/* To be called after origin_class(), for the call under way. Numbers beyond the alphabet may say a change too many, never too few. */
 static __always_inline void origin_note(struct origin_cache *m, __u32 *changes, struct task_struct *task,
 					struct pt_regs *regs, __u32 call, __u8 abi)
 {
-	enum change change = change_of(call, abi);
+	__u8 change = abi == ABI_COMPAT ? changes_compat[call & SYMBOL_OTHER] : changes_native[call & SYMBOL_OTHER];
 
 	if (unlikely(change))
 		origin_change(m, changes, change == CHANGE_SURE || REGS_THIRD(regs) & PROT_EXEC ||

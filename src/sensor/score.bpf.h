@@ -6,6 +6,7 @@
 #include "core/image.h"
 
 #define SCORE_INLINE static __always_inline
+#define SCORE_OUTLINE static __noinline
 #define SCORE_IMAGE void *
 
 static __always_inline const struct cell *score_cell(void *image, __u32 index)

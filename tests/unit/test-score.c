@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The scoring step against a hand-made image: back-off, means, episodes, foreign calls, gaps. */
+#include <stdint.h>
 #include <string.h>
 
 #include "core/score.h"
@@ -28,6 +29,57 @@ static struct verdict call(struct score *s, const struct policy *p, __u16 number
 	struct event e = { .kind = EVENT_CALL, .call = number, .tid = 1 };
 
 	return score_step(s, &image, p, &e);
+}
+
+static unsigned chance(unsigned n)
+{
+	static uint64_t seed = 88172645463325252ULL;
+
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return (unsigned)(seed >> 16) % n;
+}
+
+/* The short way must be the long way, sooner: the same stream with and without it, under all kinds of policies. */
+static void test_short_way(void)
+{
+	static const __u16 lengths[] = { 1, 3, 8, 32, 100, MEAN_MAX };
+	unsigned differ = 0, taken = 0, alarms = 0;
+
+	for (int round = 0; round < 200; round++) {
+		struct policy p = { .min_calls = (__u16)chance(80), .reading = chance(8) == 0, .foreign = chance(4) != 0 };
+		struct score a = { 0 }, b = { 0 };
+
+		for (unsigned i = 0; i < chance(MEAN_WINDOWS + 1); i++) {
+			p.window[i].length = lengths[chance(6)];
+			p.window[i].limit = (__u16)(4000 + chance(10000));
+		}
+		policy_arm(&p, &header, (__u32)round);
+		for (int i = 0; i < 5000; i++) {
+			struct event e = { .kind = EVENT_CALL, .call = (__u16)(i & 1 ? 1 : 2), .tid = 1, .origin = ORIGIN_FILE };
+			struct verdict v, w;
+
+			if (chance(50) == 0)
+				e.call = (__u16)chance(5);
+			if (chance(500) == 0)
+				e.origin = (__u8)EVENT_FROM(chance(ORIGIN_KINDS), chance(ABI_KINDS));
+			if (chance(1000) == 0)
+				e.kind = (__u8)(1 + chance(EVENT_KINDS - 1));
+			if (chance(3000) == 0)
+				p.generation++;
+			taken += a.steady == p.generation + 1;
+			v = score_step(&a, &image, &p, &e);
+			b.steady = 0;
+			w = score_step(&b, &image, &p, &e);
+			alarms += !!(v.flags & VERDICT_ALARMS);
+			b.steady = a.steady;
+			differ += memcmp(&v, &w, sizeof(v)) || memcmp(&a, &b, sizeof(a)) ||
+				  score_first_mean(&a, &p) != score_mean(&a, &p, 0);
+		}
+	}
+	ok(!differ, "the short way gives the verdicts and states of the long one");
+	ok(taken > 100000 && alarms > 1000, "it was taken %u times, and left for %u alarms", taken, alarms);
 }
 
 int main(void)
@@ -95,6 +147,7 @@ int main(void)
 	memset(&s, 0, sizeof(s));
 	p.window[0].length = MEAN_MAX;
 	p.reading = READING_PREDICTOR;
+	policy_arm(&p, &header, 0);
 	for (int i = 0; i < 3 * MEAN_MAX; i++)
 		call(&s, &p, 1);
 	ok(score_mean(&s, &p, 0) == 5096, "the longest window subtracts what it added");
@@ -102,5 +155,6 @@ int main(void)
 	call(&s, &p, 1);
 	ok(s.calls == 1, "a new image generation forgets the past");
 	ok(score_normality(0) == 10000 && score_normality(COST_MAX) == 0, "normality runs from 100 to 0 percent");
+	test_short_way();
 	return tap_done();
 }
