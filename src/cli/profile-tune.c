@@ -297,7 +297,7 @@ static void recommend(const struct tune *tune, double rate, const struct profile
 		if (!tune->kinds[kind])
 			continue;
 		if (half)
-			printf("It finds at least half of the segments of %u calls or more (%s).\n", half, kind_names[kind]);
+			printf("It finds at least half of the segments of %u call%s or more (%s).\n", half, half == 1 ? "" : "s", kind_names[kind]);
 		else
 			printf("It finds fewer than half of the segments even of %u calls (%s).\n",
 			       tune_segments[TUNE_SEGMENTS - 1], kind_names[kind]);

@@ -288,25 +288,25 @@ static int learn_trace(struct learning *l, size_t i, struct errmsg *err)
 	return r < 0 ? r : add_training(l, info, training, i, err);
 }
 
-static void outliers_progress(void *data, double done)
+static void assess_progress(void *data, double done)
 {
 	struct learning *l = data;
 
-	progress_update(&l->progress, done, "looking for outliers");
+	progress_update(&l->progress, done, "comparing sessions");
 }
 
-/* Of the profile's outliers, those in runs that were learned just now. */
-static int find_outliers(struct learning *l, struct errmsg *err)
+/*
+ * Of the profile's outliers, those in runs that were learned just now; and the default threshold, which the profile remembers
+ * so that monitors start at once.
+ */
+static int assess_profile(struct learning *l, struct errmsg *err)
 {
-	_cleanup_(folds_freep) struct folds *folds = NULL;
 	size_t n = 0;
 	int r;
 
 	if (!l->learned)
 		return 0;
-	r = folds_load(l->profile, &folds, err);
-	if (r >= 0)
-		r = outliers_find(folds, outliers_progress, l, &l->outliers, err);
+	r = assess(l->profile, assess_progress, l, &l->calibration, &l->outliers, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < l->outliers.n; i++)
@@ -404,14 +404,14 @@ static int learn_all(struct learning *l, struct errmsg *err)
 				  l->sources.n == 1 ? "the trace" : "these traces");
 	if (!l->begun)
 		return 0;
-	r = find_outliers(l, err);
+	r = assess_profile(l, err);
 	if (r >= 0 && l->outliers.n)
 		r = describe_outliers(l, err);
-	if (r >= 0 && l->config->leave_out && l->outliers.n)
+	if (r >= 0 && l->config->leave_out && l->outliers.n) {
 		r = learn_rest(l, err);
-	/* The profile remembers its threshold, so that monitors start at once. */
-	if (r >= 0 && l->learned)
-		r = calibrate(l->profile, &(struct calibrate_config){ .rate = RATE_DEFAULT }, &l->calibration, err);
+		if (r >= 0)
+			r = calibrate(l->profile, &(struct calibrate_config){ .rate = RATE_DEFAULT }, &l->calibration, err);
+	}
 	return r < 0 ? r : profile_commit(l->profile, err);
 }
 

@@ -74,6 +74,19 @@ static int sessions_per_day(struct profile *profile, const struct folds *folds, 
 	return 0;
 }
 
+struct assessing {
+	struct calibrating *calibrating;
+	struct outlier_search *search;
+};
+
+static int assess_fold(void *data, uint32_t fold, const struct image *image)
+{
+	const struct assessing *a = data;
+	int r = calibrating_fold(a->calibrating, fold, image);
+
+	return r < 0 ? r : outlier_search_fold(a->search, fold, image);
+}
+
 static int calibrate_anew(struct profile *profile, const struct calibrate_config *config,
 			  struct calibration *ret_calibration, struct errmsg *err)
 {
@@ -85,6 +98,36 @@ static int calibrate_anew(struct profile *profile, const struct calibrate_config
 	if (r >= 0 && config->per_day)
 		r = sessions_per_day(profile, folds, &per_day, err);
 	return r < 0 ? r : calibrate_folds(folds, config, per_day, ret_calibration, err);
+}
+
+int assess(struct profile *profile, folds_progress_fn *progress, void *progress_data, struct calibration *ret_calibration,
+	   struct outliers *ret_outliers, struct errmsg *err)
+{
+	const struct calibrate_config config = { .rate = RATE_DEFAULT };
+	_cleanup_(folds_freep) struct folds *folds = NULL;
+	_cleanup_(calibrating_freep) struct calibrating *calibrating = NULL;
+	_cleanup_(outlier_search_freep) struct outlier_search *search = NULL;
+	uint64_t state;
+	int r;
+
+	r = profile_state(profile, &state, err);
+	if (r >= 0)
+		r = folds_load(profile, &folds, err);
+	if (r >= 0)
+		r = calibrating_new(folds, &config, 0, &calibrating, err);
+	if (r < 0)
+		return r;
+	search = outlier_search_new(folds);
+	if (!search)
+		return errmsg_errno(err, -ENOMEM, NULL, "looking for outliers");
+	r = folds_each(folds, assess_fold, &(struct assessing){ calibrating, search }, progress, progress_data, err);
+	if (r >= 0)
+		r = calibrating_end(calibrating, ret_calibration, err);
+	if (r >= 0)
+		r = profile_remember_calibration(profile, state, &config, ret_calibration, err);
+	if (r >= 0 && outlier_search_end(search, ret_outliers) < 0)
+		r = errmsg_errno(err, -ENOMEM, NULL, "looking for outliers");
+	return r;
 }
 
 int calibrate(struct profile *profile, const struct calibrate_config *config, struct calibration *ret_calibration,

@@ -8,27 +8,59 @@
 
 #define Z95 1.959963984540054
 
-struct scoring {
+struct calibrating {
 	const struct folds *folds;
-	const struct policy *policy;
+	struct calibrate_config config;
+	double unit, share;
+	struct policy policy;
 	struct peaks *pieces; /* folds share no piece */
 	bool alone;           /* one fold, nothing to compare with */
 };
 
-static int score_fold(void *data, uint32_t fold, const struct image *image)
+int calibrating_new(const struct folds *folds, const struct calibrate_config *config, double sessions_per_day,
+		    struct calibrating **ret_calibrating, struct errmsg *err)
 {
-	struct scoring *scoring = data;
-	struct policy policy = *scoring->policy;
+	_cleanup_(calibrating_freep) struct calibrating *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return errmsg_errno(err, -ENOMEM, NULL, "calibration");
+	c->folds = folds;
+	c->config = *config;
+	c->unit = config->per_day ? sessions_per_day : 1;
+	c->share = fmin(config->rate / c->unit, 0.5);
+	if (!(c->share > 0))
+		return errmsg_set(err, -EINVAL, NULL, 0, "a false-alarm rate must be over zero");
+	c->pieces = calloc(folds->n_pieces + 1, sizeof(*c->pieces));
+	if (!c->pieces)
+		return errmsg_errno(err, -ENOMEM, NULL, "calibration");
+	policy_set(&c->policy, 0, config->means, config->reading);
+	if (config->min_calls)
+		c->policy.min_calls = (__u16)config->min_calls;
+	*ret_calibrating = TAKE_PTR(c);
+	return 0;
+}
+
+struct calibrating *calibrating_free(struct calibrating *c)
+{
+	if (c)
+		free(c->pieces);
+	free(c);
+	return NULL;
+}
+
+int calibrating_fold(void *data, uint32_t fold, const struct image *image)
+{
+	struct calibrating *c = data;
+	struct policy policy = c->policy;
 
 	if (!image) {
-		scoring->alone = true;
+		c->alone = true;
 		return 0;
 	}
 	policy_arm(&policy, image->header, 0);
-	for (size_t i = 0; i < scoring->folds->n_pieces; i++)
-		if (scoring->folds->pieces[i].fold == fold)
-			folds_peaks(scoring->folds, &scoring->folds->pieces[i], image, &policy,
-				     scoring->pieces[i].window);
+	for (size_t i = 0; i < c->folds->n_pieces; i++)
+		if (c->folds->pieces[i].fold == fold)
+			folds_peaks(c->folds, &c->folds->pieces[i], image, &policy, c->pieces[i].window);
 	return 0;
 }
 
@@ -101,35 +133,24 @@ static void join_pieces(const struct folds *folds, const struct peaks *pieces, s
 	}
 }
 
-int calibrate_folds(const struct folds *folds, const struct calibrate_config *config, double sessions_per_day,
-		    struct calibration *ret_calibration, struct errmsg *err)
+int calibrating_end(struct calibrating *from, struct calibration *ret_calibration, struct errmsg *err)
 {
-	double unit = config->per_day ? sessions_per_day : 1, share = fmin(config->rate / unit, 0.5);
-	_cleanup_free_ struct peaks *pieces = calloc(folds->n_pieces + 1, sizeof(*pieces));
+	const struct folds *folds = from->folds;
 	_cleanup_free_ struct peaks *peaks = calloc(folds->n_sessions + 1, sizeof(*peaks));
-	struct calibration c = { 0 };
-	struct scoring scoring = { .folds = folds, .policy = &c.policy, .pieces = pieces };
+	struct calibration c = { .policy = from->policy };
 	struct limits limits;
 	int r;
 
-	if (!pieces || !peaks)
+	if (!peaks)
 		return errmsg_errno(err, -ENOMEM, NULL, "calibration");
-	if (!(share > 0))
-		return errmsg_set(err, -EINVAL, NULL, 0, "a false-alarm rate must be over zero");
-	policy_set(&c.policy, 0, config->means, config->reading);
-	if (config->min_calls)
-		c.policy.min_calls = (__u16)config->min_calls;
-	r = folds_each(folds, score_fold, &scoring, NULL, NULL, err);
-	if (r < 0)
-		return r;
-	if (scoring.alone || folds->n_folds < 2) {
-		nothing_to_compare(folds, &c, share);
-		calibration_say(&c, config);
+	if (from->alone || folds->n_folds < 2) {
+		nothing_to_compare(folds, &c, from->share);
+		calibration_say(&c, &from->config);
 		*ret_calibration = c;
 		return 0;
 	}
-	join_pieces(folds, pieces, peaks);
-	r = limits_choose(peaks, folds->n_sessions, share, &c.policy, &limits);
+	join_pieces(folds, from->pieces, peaks);
+	r = limits_choose(peaks, folds->n_sessions, from->share, &c.policy, &limits);
 	if (r < 0)
 		return errmsg_errno(err, r, NULL, "calibration");
 	c.sessions = limits.sessions;
@@ -138,13 +159,24 @@ int calibrate_folds(const struct folds *folds, const struct calibrate_config *co
 	c.needed = limits.needed;
 	wilson(limits.alarms / limits.sessions, limits.effective, &c.low, &c.high);
 	/* Few sessions may be enough, if hardly one of them alarms. */
-	c.thin = limits.thin && fmax(c.high, limits.expected) > 2 * share;
-	c.expected = limits.expected * unit;
-	c.low *= unit;
-	c.high = fmax(c.high, limits.expected) * unit;
-	calibration_say(&c, config);
+	c.thin = limits.thin && fmax(c.high, limits.expected) > 2 * from->share;
+	c.expected = limits.expected * from->unit;
+	c.low *= from->unit;
+	c.high = fmax(c.high, limits.expected) * from->unit;
+	calibration_say(&c, &from->config);
 	*ret_calibration = c;
 	return 0;
+}
+
+int calibrate_folds(const struct folds *folds, const struct calibrate_config *config, double sessions_per_day,
+		    struct calibration *ret_calibration, struct errmsg *err)
+{
+	_cleanup_(calibrating_freep) struct calibrating *calibrating = NULL;
+	int r = calibrating_new(folds, config, sessions_per_day, &calibrating, err);
+
+	if (r >= 0)
+		r = folds_each(folds, calibrating_fold, calibrating, NULL, NULL, err);
+	return r < 0 ? r : calibrating_end(calibrating, ret_calibration, err);
 }
 
 void policy_set(struct policy *policy, double threshold, const unsigned means[MEAN_WINDOWS], enum score_reading reading)

@@ -24,6 +24,7 @@
 #include "model/profile.h"
 #include "model/folds.h"
 #include "model/limits.h"
+#include "model/outlier.h"
 
 struct calibrate_config {
 	double rate;          /* target: share of sessions with an alarm (0.01 = 1 %), or alarms per day */
@@ -60,7 +61,26 @@ struct calibration {
 int calibrate(struct profile *profile, const struct calibrate_config *config, struct calibration *ret_calibration,
 	      struct errmsg *err);
 
-/* The same from a folds; sessions_per_day is needed for a rate per day only. */
+/*
+ * What learning ends with, in one cross-validation: the default calibration, remembered (between profile_begin() and commit),
+ * and the outliers.
+ */
+int assess(struct profile *profile, folds_progress_fn *progress, void *progress_data, struct calibration *ret_calibration,
+	   struct outliers *ret_outliers, struct errmsg *err);
+
+/*
+ * A calibration in steps, for a cross-validation that serves others as well: the data of a folds_fn, the function, and what came of
+ * it. sessions_per_day is needed for a rate per day only.
+ */
+struct calibrating;
+int calibrating_new(const struct folds *folds, const struct calibrate_config *config, double sessions_per_day,
+		    struct calibrating **ret_calibrating, struct errmsg *err);
+struct calibrating *calibrating_free(struct calibrating *calibrating);
+DEFINE_CLEANUP(struct calibrating *, calibrating_free)
+int calibrating_fold(void *calibrating, uint32_t fold, const struct image *image);
+int calibrating_end(struct calibrating *calibrating, struct calibration *ret_calibration, struct errmsg *err);
+
+/* All of it, from a folds. */
 int calibrate_folds(const struct folds *folds, const struct calibrate_config *config, double sessions_per_day,
 		     struct calibration *ret_calibration, struct errmsg *err);
 

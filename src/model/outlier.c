@@ -13,21 +13,41 @@ struct standing {
 	uint64_t unknown[ALPHABET / 64]; /* bit per call */
 };
 
-struct judging {
+struct outlier_search {
 	const struct folds *folds;
 	struct standing *pieces;
-	bool alone;
+	bool pointless; /* nothing to compare with, or too little */
 };
 
-static int judge_fold(void *data, uint32_t fold, const struct image *image)
+struct outlier_search *outlier_search_new(const struct folds *folds)
 {
-	struct judging *j = data;
+	_cleanup_(outlier_search_freep) struct outlier_search *search = calloc(1, sizeof(*search));
+
+	if (!search)
+		return NULL;
+	search->folds = folds;
+	search->pointless = folds->n_sessions < OUTLIER_SESSIONS;
+	search->pieces = calloc(folds->n_pieces + 1, sizeof(*search->pieces));
+	return search->pieces ? TAKE_PTR(search) : NULL;
+}
+
+struct outlier_search *outlier_search_free(struct outlier_search *search)
+{
+	if (search)
+		free(search->pieces);
+	free(search);
+	return NULL;
+}
+
+int outlier_search_fold(void *data, uint32_t fold, const struct image *image)
+{
+	struct outlier_search *j = data;
 	struct policy policy;
 
-	if (!image) {
-		j->alone = true;
+	if (!image)
+		j->pointless = true;
+	if (j->pointless)
 		return 0;
-	}
 	policy_set(&policy, 0, (unsigned[MEAN_WINDOWS]){ OUTLIER_WINDOW }, READING_PREDICTOR);
 	policy_arm(&policy, image->header, 0);
 	for (size_t i = 0; i < j->folds->n_pieces; i++) {
@@ -130,38 +150,47 @@ static int choose(const struct folds *folds, const struct standing *sessions, st
 	return 0;
 }
 
-int outliers_find(const struct folds *folds, folds_progress_fn *progress, void *progress_data,
-		  struct outliers *ret_outliers, struct errmsg *err)
+int outlier_search_end(const struct outlier_search *search, struct outliers *ret_outliers)
 {
-	_cleanup_free_ struct standing *pieces = calloc(folds->n_pieces + 1, sizeof(*pieces));
+	const struct folds *folds = search->folds;
 	_cleanup_free_ struct standing *sessions = calloc(folds->n_sessions + 1, sizeof(*sessions));
-	struct judging judging = { .folds = folds, .pieces = pieces };
 	struct outliers outliers = { 0 };
-	int r = pieces && sessions ? 0 : -ENOMEM;
 
-	if (r >= 0 && folds->n_sessions >= OUTLIER_SESSIONS) {
-		r = folds_each(folds, judge_fold, &judging, progress, progress_data, err);
-		if (r < 0)
-			return r;
-		for (size_t i = 0; i < folds->n_pieces; i++) {
-			struct standing *session = &sessions[folds->pieces[i].session];
+	if (!sessions)
+		return -ENOMEM;
+	for (size_t i = 0; i < folds->n_pieces; i++) {
+		struct standing *session = &sessions[folds->pieces[i].session];
+		const struct standing *piece = &search->pieces[i];
 
-			session->cost += pieces[i].cost;
-			session->calls += pieces[i].calls;
-			session->unseen += pieces[i].unseen;
-			session->peak = MAX(session->peak, pieces[i].peak);
-			for (int w = 0; w < ALPHABET / 64; w++)
-				session->unknown[w] |= pieces[i].unknown[w];
-		}
-		if (!judging.alone)
-			r = choose(folds, sessions, &outliers);
+		session->cost += piece->cost;
+		session->calls += piece->calls;
+		session->unseen += piece->unseen;
+		session->peak = MAX(session->peak, piece->peak);
+		for (int w = 0; w < ALPHABET / 64; w++)
+			session->unknown[w] |= piece->unknown[w];
 	}
-	if (r < 0) {
+	if (!search->pointless && choose(folds, sessions, &outliers) < 0) {
 		outliers_done(&outliers);
-		return errmsg_errno(err, r, NULL, "looking for outliers");
+		return -ENOMEM;
 	}
 	*ret_outliers = outliers;
 	return 0;
+}
+
+int outliers_find(const struct folds *folds, folds_progress_fn *progress, void *progress_data,
+		  struct outliers *ret_outliers, struct errmsg *err)
+{
+	_cleanup_(outlier_search_freep) struct outlier_search *search = outlier_search_new(folds);
+	int r = 0;
+
+	if (!search)
+		return errmsg_errno(err, -ENOMEM, NULL, "looking for outliers");
+	if (!search->pointless)
+		r = folds_each(folds, outlier_search_fold, search, progress, progress_data, err);
+	if (r < 0)
+		return r;
+	r = outlier_search_end(search, ret_outliers);
+	return r < 0 ? errmsg_errno(err, r, NULL, "looking for outliers") : 0;
 }
 
 void outliers_done(struct outliers *outliers)

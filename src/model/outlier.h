@@ -38,6 +38,18 @@ struct outliers {
 	uint32_t mean, peak;  /* the bounds they are above */
 };
 
+/*
+ * The search in steps, for a cross-validation that serves others as well: the data of a folds_fn, the function, and what came
+ * of it. NULL without memory; -ENOMEM.
+ */
+struct outlier_search;
+struct outlier_search *outlier_search_new(const struct folds *folds);
+struct outlier_search *outlier_search_free(struct outlier_search *search);
+DEFINE_CLEANUP(struct outlier_search *, outlier_search_free)
+int outlier_search_fold(void *search, uint32_t fold, const struct image *image);
+int outlier_search_end(const struct outlier_search *search, struct outliers *ret_outliers);
+
+/* All of it. */
 int outliers_find(const struct folds *folds, folds_progress_fn *progress, void *progress_data,
 		  struct outliers *ret_outliers, struct errmsg *err);
 void outliers_done(struct outliers *outliers);
