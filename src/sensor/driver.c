@@ -89,6 +89,28 @@ int driver_seed(struct driver *driver, enum driver_seed what, unsigned applicati
 	}
 }
 
+int driver_follow_process(struct driver *driver, unsigned application, pid_t tid, unsigned pending, driver_seeded_fn *fn,
+			  void *data, struct errmsg *err)
+{
+	uint64_t refused = driver->shared->refused, orphaned = driver->shared->orphaned;
+	pid_t pid;
+	int n = 0, r = process_to_follow(tid, &pid, err);
+
+	if (r < 0)
+		return r;
+	/* A thread may be made while the iterator passes: go on until none is new. */
+	while ((r = driver_seed(driver, SEED_PROCESS, application, pid, pending, fn, data)) > 0)
+		n += r;
+	if (r < 0)
+		return errmsg_set(err, r, NULL, 0, "cannot follow process %d: %s", tid, strerror(-r));
+	if (n || driver->shared->orphaned != orphaned) /* those are adopted later */
+		return n;
+	if (driver->shared->refused != refused)
+		return errmsg_set(err, -ENOSPC, NULL, 0, "process %d cannot be followed: too many threads are already", tid);
+	r = process_to_follow(tid, &pid, err); /* it may have ended meanwhile */
+	return r < 0 ? r : errmsg_set(err, -EOPNOTSUPP, NULL, 0, "the kernel does not show process %d to the driver", tid);
+}
+
 static int identify(struct driver *driver, int fd, const struct stat *st, struct driver_file *ret_file)
 {
 	int r;
@@ -261,18 +283,4 @@ int driver_tend(struct driver *driver)
 		r = driver_seed(driver, SEED_MATCHING, 0, 0, PENDING_ATTACH, NULL, NULL);
 	driver->regrouped = regrouped;
 	return r;
-}
-
-pid_t driver_process_of(pid_t tid)
-{
-	_cleanup_fclose_ FILE *file = NULL;
-	char path[64], line[256];
-	int pid = 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", tid);
-	file = fopen(path, "re");
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "Tgid: %d", &pid) == 1)
-			return pid;
-	return -ESRCH;
 }

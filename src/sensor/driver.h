@@ -61,6 +61,10 @@ typedef int driver_seeded_fn(void *data, const struct seeded *thread);
 int driver_seed(struct driver *driver, enum driver_seed what, unsigned application, pid_t pid, unsigned pending,
 		driver_seeded_fn *fn, void *data);
 
+/* Follows a process with all its threads; named by any of them. */
+int driver_follow_process(struct driver *driver, unsigned application, pid_t tid, unsigned pending, driver_seeded_fn *fn,
+			  void *data, struct errmsg *err);
+
 /*
  * Follows the threads that could not be followed when they were met, if there are any; as driver_seed(). Before the
  * application is promised to be followed, pending is 0; later such a thread has PENDING_ATTACH | PENDING_LOST to say.
@@ -69,8 +73,5 @@ int driver_adopt(struct driver *driver, unsigned pending, driver_seeded_fn *fn, 
 
 /* To be called regularly: follows processes that were moved between cgroups, and orphans. */
 int driver_tend(struct driver *driver);
-
-/* The process that a thread belongs to, -ESRCH if there is none. */
-pid_t driver_process_of(pid_t tid);
 
 #endif

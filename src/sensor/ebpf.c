@@ -343,21 +343,14 @@ static int start_targets(struct ebpf *e, const struct sensor_config *config, str
 	}
 	for (size_t i = 0; i < config->n_targets; i++) {
 		const struct target *target = &config->targets[i];
-		pid_t pid;
 
 		switch (target->kind) {
 		case TARGET_PID:
-			pid = driver_process_of(target->pid);
-			/* A thread may be made while the iterator passes: go on until none is new. */
-			r = pid < 0 ? (int)pid : driver_seed(&e->driver, SEED_PROCESS, 1, pid, 0, add_seeded, e);
-			if (!r)
-				r = -ESRCH;
-			for (int more = r; more > 0;)
-				more = r = driver_seed(&e->driver, SEED_PROCESS, 1, pid, 0, add_seeded, e);
+			r = driver_follow_process(&e->driver, 1, target->pid, 0, add_seeded, e, err);
 			if (r < 0)
-				return errmsg_set(err, r, NULL, 0, "cannot follow process %d: %s", target->pid, strerror(-r));
+				return r;
 			if (!*e->application)
-				name_process(e, pid);
+				name_process(e, target->pid);
 			break;
 		case TARGET_COMMAND:
 			if (e->command)

@@ -263,20 +263,12 @@ static int start_target(struct guard *guard, unsigned number, const struct targe
 {
 	struct application *application = &guard->application[number];
 	struct command command;
-	pid_t pid;
-	int r, n = 0;
+	int r;
 
 	switch (target->kind) {
 	case TARGET_PID:
-		pid = driver_process_of(target->pid);
-		r = (int)pid;
-		/* A thread may be made while the iterator passes: go on until none is new. */
-		while (pid > 0 && (r = driver_seed(&guard->driver, SEED_PROCESS, number, pid, PENDING_ATTACH, NULL, NULL)) > 0)
-			n += r;
-		if (r < 0 || !n)
-			return errmsg_set(err, r < 0 ? r : -ESRCH, NULL, 0, "cannot guard process %d: %s", target->pid,
-					  strerror(r < 0 ? -r : ESRCH));
-		return 0;
+		r = driver_follow_process(&guard->driver, number, target->pid, PENDING_ATTACH, NULL, NULL, err);
+		return MIN(r, 0);
 	case TARGET_COMMAND:
 		if (application->command)
 			return errmsg_set(err, -EINVAL, NULL, 0, "one command for an application");

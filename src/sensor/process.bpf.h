@@ -13,7 +13,9 @@ static __always_inline __u32 add_name(char *names, __u32 size, const void *name)
 
 	if (size >= DRIVER_PATH)
 		return 0;
-	length = bpf_probe_read_kernel_str(names + (size & (DRIVER_PATH - 1)), DRIVER_NAME_SIZE, name);
+	barrier_var(size); /* for verifiers that forget the compare when the value is spilled */
+	size &= DRIVER_PATH - 1;
+	length = bpf_probe_read_kernel_str(names + size, DRIVER_NAME_SIZE, name);
 	return length > 0 ? size + length : 0;
 }
 

@@ -189,27 +189,17 @@ void process_lookup(pid_t pid, struct process_info *ret_info)
 		ret_info->started = process_time(ret_info->start * (1000000000 / (uint64_t)sysconf(_SC_CLK_TCK)));
 }
 
-/* A process that has ended, but that its parent has not collected yet, has lost all that is asked for here. */
-static bool is_zombie(int dir)
-{
-	char status[4096];
-	const char *state;
-
-	if (read_file(dir, "status", status, sizeof(status)) < 0)
-		return true;
-	state = strstr(status, "\nState:\t");
-	return state && (state[8] == 'Z' || state[8] == 'X');
-}
-
 void process_refresh(struct process_info *info)
 {
 	_cleanup_close_ int dir = open_process(info->pid);
+	struct process_status status;
 	uint64_t start, arguments;
 	char exe[sizeof(info->exe)];
 	bool same;
 
 	read_user(info->uid, info->user, sizeof(info->user));
-	info->ended = dir < 0 || is_zombie(dir) || !read_stat(dir, &start, &arguments) || start != info->start;
+	info->ended = dir < 0 || process_status(info->pid, &status) < 0 || status.state == 'Z' || status.state == 'X' ||
+		      !read_stat(dir, &start, &arguments) || start != info->start;
 	if (info->ended)
 		return;
 	read_exe(dir, exe, sizeof(exe));
@@ -223,6 +213,51 @@ void process_refresh(struct process_info *info)
 	}
 	if (!*info->cgroup)
 		read_cgroup(dir, info->cgroup, sizeof(info->cgroup));
+}
+
+int process_status(pid_t tid, struct process_status *ret_status)
+{
+	_cleanup_fclose_ FILE *file = NULL;
+	struct process_status status = { .kernel_thread = true };
+	char path[64], line[256];
+
+	snprintf(path, sizeof(path), "/proc/%d/status", tid);
+	file = fopen(path, "re");
+	if (!file)
+		return -errno;
+	while (fgets(line, sizeof(line), file)) {
+		sscanf(line, "State: %c", &status.state);
+		sscanf(line, "Tgid: %d", &status.pid);
+		sscanf(line, "PPid: %d", &status.parent);
+		sscanf(line, "TracerPid: %d", &status.tracer);
+		sscanf(line, "Uid: %*u %u", &status.uid);
+		sscanf(line, "Threads: %u", &status.threads);
+		if (!strncmp(line, "VmSize:", 7))
+			status.kernel_thread = false; /* it has memory of its own */
+	}
+	if (!status.pid)
+		return -ESRCH;
+	*ret_status = status;
+	return 0;
+}
+
+int process_to_follow(pid_t tid, pid_t *ret_pid, struct errmsg *err)
+{
+	struct process_status status;
+
+	if (process_status(tid, &status) < 0)
+		return errmsg_set(err, -ESRCH, NULL, 0, "there is no process %d", tid);
+	/* A leader can end before its other threads do. */
+	if ((status.state == 'Z' || status.state == 'X') && status.threads < 2)
+		return errmsg_set(err, -ESRCH, NULL, 0, "process %d has ended (a zombie that its parent has not collected)", tid);
+	if (status.state == 'Z' || status.state == 'X')
+		status.kernel_thread = false;
+	if (status.kernel_thread)
+		return errmsg_set(err, -EINVAL, NULL, 0, "process %d is a kernel thread: it makes no system calls", tid);
+	if (status.pid == getpid())
+		return errmsg_set(err, -EINVAL, NULL, 0, "process %d is this program: it cannot trace itself", tid);
+	*ret_pid = status.pid; /* any thread stands for its process */
+	return 0;
 }
 
 struct mapping {

@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/errmsg.h"
+
 #define PROCESS_PARENTS 16
 
 struct process_info {
@@ -42,6 +44,20 @@ void process_refresh(struct process_info *info);
 
 /* A moment in nanoseconds since boot as seconds since 1970. */
 int64_t process_time(uint64_t boot_ns);
+
+/* What /proc says of a thread, of all that is needed to follow its process. */
+struct process_status {
+	pid_t pid, parent; /* processes */
+	pid_t tracer;      /* thread, 0 = none */
+	char state;        /* 'Z': zombie ... */
+	unsigned threads;
+	bool kernel_thread;
+	uid_t uid;         /* effective */
+};
+int process_status(pid_t tid, struct process_status *ret_status); /* -errno: there is none */
+
+/* The process that a thread, named by a person, stands for; err says in one line why it can't be followed. */
+int process_to_follow(pid_t tid, pid_t *ret_pid, struct errmsg *err);
 
 /* An address in a process as a place in a file, while the process lives. */
 struct process_place {

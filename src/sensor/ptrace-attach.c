@@ -10,44 +10,13 @@
 #include <sys/wait.h>
 
 #include "base/options.h"
+#include "sensor/process.h"
 #include "sensor/ptrace-tracer.h"
-
-struct status {
-	pid_t pid, parent, tracer;
-	char state;
-	bool kernel_thread;
-	uid_t uid;
-};
-
-static int status_read(pid_t tid, struct status *ret_status)
-{
-	_cleanup_fclose_ FILE *file = NULL;
-	struct status status = { .kernel_thread = true };
-	char path[64], line[256];
-
-	snprintf(path, sizeof(path), "/proc/%d/status", tid);
-	file = fopen(path, "re");
-	if (!file)
-		return -errno;
-	while (fgets(line, sizeof(line), file)) {
-		sscanf(line, "State: %c", &status.state);
-		sscanf(line, "Tgid: %d", &status.pid);
-		sscanf(line, "PPid: %d", &status.parent);
-		sscanf(line, "TracerPid: %d", &status.tracer);
-		sscanf(line, "Uid: %*u %u", &status.uid);
-		if (!strncmp(line, "VmSize:", 7))
-			status.kernel_thread = false; /* it has memory of its own */
-	}
-	if (!status.pid)
-		return -ESRCH;
-	*ret_status = status;
-	return 0;
-}
 
 int thread_process(pid_t tid, pid_t *ret_pid, pid_t *ret_parent)
 {
-	struct status status;
-	int r = status_read(tid, &status);
+	struct process_status status;
+	int r = process_status(tid, &status);
 
 	if (r < 0)
 		return r;
@@ -71,10 +40,10 @@ static int read_small(const char *path, char *ret_text, size_t size)
 /* The kernel said no to seizing a thread of pid: one sentence why. */
 static int explain_refusal(pid_t pid, int error, struct errmsg *err)
 {
-	struct status status;
+	struct process_status status;
 	char name[64], path[64], yama[16];
 
-	if (status_read(pid, &status) < 0)
+	if (process_status(pid, &status) < 0)
 		return errmsg_set(err, -ESRCH, NULL, 0, "process %d has ended", pid);
 	if (status.state == 'Z' || status.state == 'X')
 		return errmsg_set(err, -ESRCH, NULL, 0, "process %d has ended (a zombie that its parent has not collected)", pid);
@@ -90,8 +59,6 @@ static int explain_refusal(pid_t pid, int error, struct errmsg *err)
 		return errmsg_set(err, -EBUSY, NULL, 0, "process %d is already traced by %s (process %d)", pid, name,
 				  status.tracer);
 	}
-	if (status.kernel_thread)
-		return errmsg_set(err, -EINVAL, NULL, 0, "process %d is a kernel thread: it makes no system calls", pid);
 	if (error != -EPERM && error != -EACCES)
 		return errmsg_set(err, error, NULL, 0, "cannot trace process %d: %s%s", pid, strerror(-error),
 				  error == -EIO ? " (the ptrace sensor needs Linux 5.3 or later)" : "");
@@ -123,7 +90,7 @@ static int seize_threads(struct tracer *tracer, pid_t pid)
 		return errno == ENOENT ? -ESRCH : -errno;
 	for (struct dirent *entry; (entry = readdir(tasks));) {
 		unsigned long long number;
-		struct status status;
+		struct process_status status;
 		pid_t tid;
 		int error;
 
@@ -134,7 +101,7 @@ static int seize_threads(struct tracer *tracer, pid_t pid)
 			continue;
 		if (ptrace(PTRACE_SEIZE, tid, 0, tracer_options(tracer)) < 0) {
 			error = -errno;
-			if (status_read(tid, &status) < 0 || status.state == 'Z' || status.state == 'X' || error == -ESRCH)
+			if (process_status(tid, &status) < 0 || status.state == 'Z' || status.state == 'X' || error == -ESRCH)
 				continue; /* ended meanwhile, or a leader whose other threads go on */
 			if (status.tracer == tracer->self)
 				continue; /* made by one of ours meanwhile: will stop by itself */
@@ -150,14 +117,10 @@ static int seize_threads(struct tracer *tracer, pid_t pid)
 
 static int attach_process(struct tracer *tracer, pid_t pid, struct errmsg *err)
 {
-	struct status status;
-	int n, total = 0;
+	int n, total = 0, r = process_to_follow(pid, &pid, err);
 
-	if (status_read(pid, &status) < 0)
-		return errmsg_set(err, -ESRCH, NULL, 0, "there is no process %d", pid);
-	pid = status.pid; /* any thread stands for its process */
-	if (pid == getpid())
-		return errmsg_set(err, -EINVAL, NULL, 0, "process %d is this program: it cannot trace itself", pid);
+	if (r < 0)
+		return r;
 	/* A thread that we do not have yet may be making others: look until there are no new ones. */
 	do {
 		n = seize_threads(tracer, pid);
