@@ -104,8 +104,8 @@ static void look_at_kernel(struct doctor *doctor)
 
 	find(doctor, "kernel", "version", check->kernel, true, "%s: %s", check->release,
 	     check->find_vma ? "new enough for the driver" :
-	     check->kernel   ? "the driver records; seeing where calls come from and guarding need 5.17" :
-			       "the driver needs 5.12 (5.17 to see where calls come from)");
+	     check->kernel   ? "the driver records; seeing where calls come from and scoring in the kernel need 5.17" :
+			       "the driver needs 5.13 (5.17 to see where calls come from)");
 	find(doctor, "kernel", "types", check->btf, true, "%s",
 	     check->btf ? "the kernel describes its types (BTF)" :
 			  "no /sys/kernel/btf/vmlinux: the driver needs a kernel built with CONFIG_DEBUG_INFO_BTF");
@@ -192,8 +192,8 @@ static void try_sensor(struct doctor *doctor, const struct sensor_ops *ops)
 		return;
 	}
 	doctor->live = true;
-	find(doctor, "sensors", ops->name, true, true, "works: %llu calls of 'true' seen, %llu of them from files' code",
-	     (unsigned long long)trial.calls, (unsigned long long)trial.from_files);
+	find(doctor, "sensors", ops->name, true, true, "works: %llu calls of 'true' seen, %llu of them from files' code%s%s",
+	     (unsigned long long)trial.calls, (unsigned long long)trial.from_files, *err.text ? "; " : "", err.text);
 }
 
 static void try_guard(struct doctor *doctor)

@@ -372,6 +372,7 @@ static int trace_live(struct recording *recording, struct errmsg *err)
 	const struct trace_config *config = &recording->config;
 	bool writes_stdout = !config->stream && (!config->output || !strcmp(config->output, "-"));
 	uint64_t start = now_ns();
+	char note[1200];
 	int r = 0, finished;
 
 	if (recording->config.targets.command && !config->stream && !config->output)
@@ -387,6 +388,10 @@ static int trace_live(struct recording *recording, struct errmsg *err)
 		r = open_sensor(recording, err);
 	if (r < 0)
 		return r;
+	if (*err->text && !config->quiet && !recording->messages.syslog)
+		messages_note(&recording->messages, "using the %s sensor (%s)", recording->sensor->info.name,
+			      escape_text(note, sizeof(note), err->text));
+	*err = (struct errmsg){ 0 };
 	/* From here on a command runs. */
 	recording->threads = thread_table_new(1);
 	recording->waiting = true;

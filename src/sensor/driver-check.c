@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <mntent.h>
 #include <string.h>
@@ -15,8 +16,9 @@
 #endif
 
 #define KERNEL_MAJOR 5
-#define KERNEL_MINOR 12       /* task storage and following for tracing programs, atomic exchange */
+#define KERNEL_MINOR   13 /* task storage in tracing programs, functions handed to helpers */
 #define FIND_VMA_MINOR 17
+#define KERNEL_TYPES   "/sys/kernel/btf/vmlinux"
 #define INIT_PID_NAMESPACE 0xeffffffcU /* the inode number of the first one, fixed in the kernel */
 
 static unsigned long long effective_capabilities(void)
@@ -55,6 +57,31 @@ static bool locked_down(void)
 	return file && fgets(line, sizeof(line), file) && strstr(line, "[confidentiality]");
 }
 
+static bool has_word(const char *text, size_t size, const char *word)
+{
+	return memmem(text, size, word, strlen(word) + 1);
+}
+
+/* Distributions bring newer BPF to their older kernels; the types say which helpers there are, whatever the version. */
+static void ask_types(struct driver_check *check)
+{
+	_cleanup_close_ int fd = open(KERNEL_TYPES, O_RDONLY | O_CLOEXEC);
+	_cleanup_free_ char *types = NULL;
+	struct stat st;
+	ssize_t n = 0;
+	size_t size = 0;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return;
+	types = malloc((size_t)st.st_size);
+	while (types && size < (size_t)st.st_size && (n = read(fd, types + size, (size_t)st.st_size - size)) > 0)
+		size += (size_t)n;
+	if (!types || n < 0)
+		return;
+	check->kernel |= has_word(types, size, "BPF_FUNC_task_storage_get") && has_word(types, size, "BPF_FUNC_for_each_map_elem");
+	check->find_vma |= check->kernel && has_word(types, size, "BPF_FUNC_find_vma");
+}
+
 void driver_check(struct driver_check *ret_check)
 {
 	struct driver_check check = { .kernel = false };
@@ -71,7 +98,9 @@ void driver_check(struct driver_check *ret_check)
 			check.find_vma = major > KERNEL_MAJOR || (major == KERNEL_MAJOR && minor >= FIND_VMA_MINOR);
 		}
 	}
-	check.btf = !access("/sys/kernel/btf/vmlinux", R_OK);
+	check.btf = !access(KERNEL_TYPES, R_OK);
+	if (!check.find_vma)
+		ask_types(&check);
 	check.cap_bpf = admin || caps >> CAP_BPF & 1;
 	check.cap_perfmon = admin || caps >> CAP_PERFMON & 1;
 	check.confidentiality = locked_down();
@@ -87,8 +116,8 @@ int driver_missing(const struct driver_check *check, struct errmsg *err)
 		int error;
 		const char *text;
 	} needs[] = {
-		{ !check->kernel, -ENOSYS, "a kernel of at least 5.12 (5.17 to see where calls come from)" },
-		{ !check->btf, -ENOSYS, "a kernel that describes its types (/sys/kernel/btf/vmlinux, CONFIG_DEBUG_INFO_BTF)" },
+		{ !check->kernel, -ENOSYS, "a kernel of at least 5.13 (5.17 to see where calls come from)" },
+		{ !check->btf, -ENOSYS, "a kernel that describes its types (" KERNEL_TYPES ", CONFIG_DEBUG_INFO_BTF)" },
 		{ check->confidentiality, -EPERM, "a kernel that is not locked down for confidentiality" },
 		{ !check->cap_bpf, -EPERM, "the capability CAP_BPF" },
 		{ !check->cap_perfmon, -EPERM, "the capability CAP_PERFMON" },

@@ -15,18 +15,47 @@ int driver_init(struct driver *driver, struct errmsg *err)
 	return driver_missing(&driver->check, err);
 }
 
-/* libbpf talks on stderr by default; libraries are silent. */
-static libbpf_print_fn_t hush(libbpf_print_fn_t print)
+static __thread char complaint[256];
+
+/* Libraries are silent: of what libbpf says, the first line is kept, and the verifier's conclusion, its log's last line but one. */
+static int keep_complaint(enum libbpf_print_level level, const char *format, va_list args)
 {
-	return libbpf_set_print(print);
+	static const char prefix[] = "libbpf: ", end[] = "\nprocessed ";
+	_cleanup_free_ char *text = NULL;
+	const char *line;
+	char *cut;
+
+	if (level != LIBBPF_WARN || vasprintf(&text, format, args) < 0)
+		return 0;
+	cut = strstr(text, end);
+	if (cut || !*complaint) {
+		text[cut ? (size_t)(cut - text) : strcspn(text, "\n")] = '\0';
+		line = strrchr(text, '\n');
+		line = line ? line + 1 : text;
+		line += !strncmp(line, prefix, strlen(prefix)) ? strlen(prefix) : 0;
+		snprintf(complaint + strlen(complaint), sizeof(complaint) - strlen(complaint), "%s%s", *complaint ? ": " : "", line);
+	}
+	return 0;
+}
+
+static libbpf_print_fn_t listen_to_libbpf(void)
+{
+	*complaint = '\0';
+	return libbpf_set_print(keep_complaint);
+}
+
+/* Another sensor may do: -ENOSYS, whatever libbpf's number is. */
+static int refused(const char *what, int error, struct errmsg *err)
+{
+	return errmsg_set(err, -ENOSYS, NULL, 0, "%s: %s", what, *complaint ? complaint : strerror(-error));
 }
 
 int driver_load(struct driver *driver, struct bpf_object_skeleton *skeleton, struct errmsg *err)
 {
-	libbpf_print_fn_t print = hush(NULL);
+	libbpf_print_fn_t print = listen_to_libbpf();
 	int r = bpf_object__load_skeleton(skeleton);
 
-	hush(print);
+	libbpf_set_print(print);
 	driver->skeleton = skeleton;
 	if (r == -EPERM)
 		return errmsg_set(err, r, NULL, 0, "the kernel does not let this process load the driver, although its "
@@ -34,19 +63,19 @@ int driver_load(struct driver *driver, struct bpf_object_skeleton *skeleton, str
 	if (r == -ENOMEM)
 		return errmsg_set(err, r, NULL, 0, "the kernel has no memory for the driver");
 	if (r < 0)
-		return errmsg_errno(err, r, NULL, "the kernel refuses the driver");
+		return refused("the kernel refuses the driver", r, err);
 	return 0;
 }
 
 int driver_attach(struct driver *driver, struct driver_shared *shared, struct errmsg *err)
 {
 	const struct bpf_object *object = *driver->skeleton->obj;
-	libbpf_print_fn_t print = hush(NULL);
+	libbpf_print_fn_t print = listen_to_libbpf();
 	int r = bpf_object__attach_skeleton(driver->skeleton);
 
-	hush(print);
+	libbpf_set_print(print);
 	if (r < 0)
-		return errmsg_errno(err, r, NULL, "the driver cannot be attached to the kernel's tracepoints");
+		return refused("the driver cannot be attached to the kernel's tracepoints", r, err);
 	driver->shared = shared;
 	driver->files = bpf_object__find_map_fd_by_name(object, "target_files");
 	driver->groups = bpf_object__find_map_fd_by_name(object, "target_groups");

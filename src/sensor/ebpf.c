@@ -428,6 +428,7 @@ static int ebpf_open(const struct sensor_config *config, struct sensor **ret_sen
 	const struct itimerspec every = { { 0, POLL_NS }, { 0, POLL_NS } };
 	struct ebpf *e = calloc(1, sizeof(*e));
 	struct timespec now;
+	bool lacking;
 	int r;
 
 	if (!e)
@@ -443,6 +444,11 @@ static int ebpf_open(const struct sensor_config *config, struct sensor **ret_sen
 		r = errmsg_errno(err, -ENOMEM, NULL, "cannot set up the driver");
 	else
 		r = driver_init(&e->driver, err);
+	lacking = r >= 0 && config->origins && !e->driver.check.find_vma;
+	if (lacking)
+		errmsg_set(err, 0, NULL, 0, "where calls come from can be seen from Linux 5.17 on; this is %s", e->driver.check.release);
+	if (lacking && config->insist)
+		r = -ENOSYS;
 	if (r >= 0)
 		r = load(e, config, err);
 	if (r >= 0)

@@ -31,9 +31,10 @@ static bool is_refusal(int error)
 	return error == -EPERM || error == -EACCES || error == -ENOSYS || error == -EOPNOTSUPP;
 }
 
-static int open_best(const struct sensor_config *config, struct sensor **ret_sensor, struct errmsg *err)
+/* The first that serves. In err: why those before it do not, and what it does not see itself. */
+static int open_first(const struct sensor_config *config, struct sensor **ret_sensor, struct errmsg *err)
 {
-	char refusals[sizeof(err->text)] = "";
+	char refusals[2 * sizeof(err->text)] = "";
 	size_t length = 0;
 	int r = -EOPNOTSUPP;
 
@@ -47,14 +48,24 @@ static int open_best(const struct sensor_config *config, struct sensor **ret_sen
 			*err = why;
 			return r;
 		}
-		if (r >= 0)
-			break;
-		if (length < sizeof(refusals))
+		if (*why.text && length < sizeof(refusals))
 			length += (size_t)snprintf(refusals + length, sizeof(refusals) - length, "%s%s: %s", length ? "; " : "",
 						   (*ops)->name, why.text);
+		if (r >= 0)
+			break;
 	}
 	errmsg_set(err, r, NULL, 0, "%s", refusals);
 	return MIN(r, 0);
+}
+
+static int open_best(const struct sensor_config *config, struct sensor **ret_sensor, struct errmsg *err)
+{
+	struct sensor_config all = *config;
+	int r;
+
+	all.insist = true;
+	r = open_first(&all, ret_sensor, err);
+	return r < 0 && is_refusal(r) && config->origins ? open_first(config, ret_sensor, err) : r;
 }
 
 int sensor_open(const char *name, const struct sensor_config *config, struct sensor **ret_sensor, struct errmsg *err)

@@ -56,6 +56,7 @@ struct sensor_config {
 	bool origins;        /* look at where calls come from: event.origin */
 	bool sites;          /* and say exactly where: event.site, with sensor_modules() */
 	bool times;          /* fill event.time */
+	bool insist;         /* better refuse to open than not see the origins that were asked for */
 };
 
 struct sensor_stats {
@@ -83,7 +84,10 @@ struct sensor_ops {
 	const char *name;
 	const char *summary; /* one line for doctor and --help */
 
-	/* Starts sensing. On success *ret_sensor is the caller's; on failure everything is as before, err says why. */
+	/*
+	 * Starts sensing. On success *ret_sensor is the caller's, and err says what it does not see, if so; on failure everything
+	 * is as before, err says why.
+	 */
 	int (*open)(const struct sensor_config *config, struct sensor **ret_sensor, struct errmsg *err);
 
 	/* Becomes readable (POLLIN) when dispatch has something to do; -1: always ready (replay). */
@@ -118,7 +122,10 @@ extern const struct sensor_ops sensor_ebpf;
 /* All sensors of this build, best first, NULL at the end. */
 const struct sensor_ops *const *sensor_registry(void);
 
-/* By name. "auto" (or NULL): the first that can serve the targets here; why the better ones can't is put in err->text. */
+/*
+ * By name. "auto" (or NULL): the first that can serve the targets here; why the better ones can't is put in err->text, and what
+ * the one opened can't see here.
+ */
 int sensor_open(const char *name, const struct sensor_config *config, struct sensor **ret_sensor, struct errmsg *err);
 
 static inline struct sensor *sensor_close(struct sensor *sensor)
