@@ -23,6 +23,7 @@ struct arc {
 
 struct state {
 	uint64_t count;
+	uint64_t visits;       /* of the count, how often no older call was known: the state is then the one that a thread is in */
 	double mean, variance; /* of the next call's surprise, in bits */
 	double weight;         /* of a surprise here */
 	uint32_t parent;
@@ -109,6 +110,7 @@ static int sum_up(struct freezer *f, uint32_t from, uint32_t to, uint8_t depth, 
 		const struct gram *gram = &f->grams[f->order[from]];
 
 		level_add(level, gram->symbols[depth], gram->count);
+		f->states[id].visits += gram->count;
 	}
 	while (from < to) {
 		const struct gram *gram = &f->grams[f->order[from]];
@@ -279,23 +281,31 @@ static int place(struct freezer *f, struct state *state, size_t *from)
 	return 0;
 }
 
-/* The more often a state was met, the earlier it is placed: what is used together lies together. Root comes first. */
+#define RANKS 128
+
+/* States that threads are in come first, then those that are only backed off to; of each, those met most often. */
+static unsigned rank(const struct state *state)
+{
+	return (unsigned)(state->visits ? __builtin_clzll(state->visits) : 64 + __builtin_clzll(state->count));
+}
+
+/* What is used together lies together. Root comes first. */
 static int place_all(struct freezer *f)
 {
 	_cleanup_free_ uint32_t *order = malloc(f->n_states * sizeof(*order));
 	size_t from[11] = { 0 }; /* by number of arcs, in powers of two */
-	uint32_t start[65] = { 0 };
+	uint32_t start[RANKS + 1] = { 0 };
 	int r;
 
 	if (!order)
 		return -ENOMEM;
 	for (uint32_t id = 1; id < f->n_states; id++)
-		start[__builtin_clzll(f->states[id].count) + 1]++;
-	for (int i = 1; i < 65; i++)
+		start[rank(&f->states[id]) + 1]++;
+	for (int i = 1; i <= RANKS; i++)
 		start[i] += start[i - 1];
 	order[0] = 0;
 	for (uint32_t id = 1; id < f->n_states; id++)
-		order[1 + start[__builtin_clzll(f->states[id].count)]++] = id;
+		order[1 + start[rank(&f->states[id])]++] = id;
 	for (uint32_t i = 0; i < f->n_states; i++) {
 		struct state *state = &f->states[order[i]];
 
