@@ -100,7 +100,7 @@ static void expected_label(const struct text *t, const struct explained_call *ca
 	size_t at = 0;
 
 	if (!call->depth) {
-		snprintf(buffer, size, "anything: no known context");
+		snprintf(buffer, size, "cannot say: never saw such a start");
 		return;
 	}
 	*buffer = '\0';

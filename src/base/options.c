@@ -211,28 +211,75 @@ int options_parse(const struct verb *verb, int argc, char **argv, void *config, 
 	return 0;
 }
 
+#define HELP_WIDTH  80
+#define HELP_INDENT 28 /* of what an option does */
+
+/* Fills lines of HELP_WIDTH with the words of a text, from a column on; blank lines between paragraphs stay. */
+static void put_filled(const char *text, size_t column, size_t indent, FILE *out)
+{
+	bool first = true;
+
+	while (*text) {
+		size_t blanks = strspn(text, " \n"), lines = 0, n;
+
+		for (size_t i = 0; i < blanks; i++)
+			lines += text[i] == '\n';
+		text += blanks;
+		n = strcspn(text, " \n");
+		if (!n)
+			break;
+		if (lines > 1 || (!first && column + 1 + n > HELP_WIDTH)) {
+			fprintf(out, "%s\n%*s", lines > 1 ? "\n" : "", (int)indent, "");
+			column = indent;
+			first = true;
+		}
+		column += (size_t)fprintf(out, "%s%.*s", first ? "" : " ", (int)n, text);
+		first = false;
+		text += n;
+	}
+	fputc('\n', out);
+}
+
+/* "-t, --threshold PERCENT" or "-g[SOCKET], --stream[=SOCKET]" */
+static const char *option_synopsis(const struct option_spec *spec, char *buffer, size_t size)
+{
+	bool optional = value_is_optional(spec);
+	size_t at = 0;
+
+	*buffer = '\0';
+	if (spec->letter)
+		at = (size_t)snprintf(buffer, size, "-%c%s%s%s", spec->letter, spec->value && !optional && !spec->name ? " " : "",
+				      spec->value && (optional || !spec->name) ? spec->value : "", spec->name ? ", " : "");
+	if (spec->name && optional)
+		snprintf(buffer + at, size - at, "--%s[=%s", spec->name, spec->value + 1);
+	else if (spec->name)
+		snprintf(buffer + at, size - at, "--%s%s%s", spec->name, spec->value ? " " : "", spec->value ? spec->value : "");
+	return buffer;
+}
+
 void options_help(const struct verb *verb, const char *program, FILE *out)
 {
-	fprintf(out, "Usage: %s %s\n\n%s\n", program, verb->synopsis, verb->description);
+	size_t column = (size_t)fprintf(out, "Usage: %s ", program);
+
+	put_filled(verb->synopsis, column, column, out);
+	fputc('\n', out);
+	put_filled(verb->description, 0, 0, out);
 	for (const struct verb *const *sub = verb->subverbs; sub && *sub; sub++)
-		fprintf(out, "%s  %-20s %s\n", sub == verb->subverbs ? "\n" : "", (*sub)->name, (*sub)->summary);
+		fprintf(out, "%s  %-16s %s\n", sub == verb->subverbs ? "\n" : "", (*sub)->name, (*sub)->summary);
 	if (verb->options->type != OPTION_TYPE_END)
 		fprintf(out, "\nOptions:\n");
 	for (const struct option_spec *spec = verb->options; spec->type != OPTION_TYPE_END; spec++) {
-		char label[96] = "";
-		const char *value = spec->value ? spec->value : "", *gap = spec->value ? " " : "";
+		char label[96];
 
 		if (!spec->help)
 			continue;
-		if (value_is_optional(spec))
-			gap = "";
-		if (spec->letter && spec->name)
-			snprintf(label, sizeof(label), "-%c, --%s%s%s", spec->letter, spec->name, gap, value);
-		else if (spec->name)
-			snprintf(label, sizeof(label), "    --%s%s%s", spec->name, gap, value);
-		else
-			snprintf(label, sizeof(label), "-%c%s%s", spec->letter, gap, value);
-		fprintf(out, strlen(label) > 26 ? "  %s\n  %26s  %s\n" : "  %-26s%s  %s\n", label, "", spec->help);
+		column = (size_t)fprintf(out, "  %s%s", spec->letter ? "" : "    ", option_synopsis(spec, label, sizeof(label)));
+		if (column + 2 > HELP_INDENT) {
+			fputc('\n', out);
+			column = 0;
+		}
+		fprintf(out, "%*s", (int)(HELP_INDENT - column), "");
+		put_filled(spec->help, HELP_INDENT, HELP_INDENT, out);
 	}
 	if (verb->examples)
 		fprintf(out, "\nExamples:\n%s", verb->examples);

@@ -41,20 +41,23 @@ static void put_options(const struct verb *verb, FILE *out)
 		return;
 	fputs(".SH OPTIONS\n", out);
 	for (const struct option_spec *spec = verb->options; spec->type != OPTION_TYPE_END; spec++) {
+		bool optional;
+
 		if (!spec->help)
 			continue;
 		fputs(".TP\n", out);
+		optional = spec->value && *spec->value == '[';
 		if (spec->letter)
-			fprintf(out, "\\fB\\-%c\\fR%s", spec->letter, spec->name ? ", " : "");
+			fprintf(out, "\\fB\\-%c\\fR%s%s%s%s", spec->letter, optional ? "\\fI" : "", optional ? spec->value : "",
+				optional ? "\\fR" : "", spec->name ? ", " : "");
 		if (spec->name) {
 			fputs("\\fB\\-\\-", out);
 			put_roff(spec->name, strlen(spec->name), out);
 			fputs("\\fR", out);
 		}
 		if (spec->value) {
-			fputs(*spec->value == '[' ? "" : " ", out);
-			fputs("\\fI", out);
-			put_roff(spec->value, strlen(spec->value), out);
+			fputs(optional && spec->name ? "\\fI[=" : " \\fI", out);
+			put_roff(spec->value + (optional && spec->name), strlen(spec->value + (optional && spec->name)), out);
 			fputs("\\fR", out);
 		}
 		fputc('\n', out);

@@ -9,7 +9,7 @@
 
 bool guarding_serves(const struct source_config *config)
 {
-	return !config->trace && !config->listen && (!config->sensor || !strcmp(config->sensor, "auto") || !strcmp(config->sensor, "ebpf"));
+	return !config->trace && !config->listen && (!config->targets.sensor || !strcmp(config->targets.sensor, "auto") || !strcmp(config->targets.sensor, "ebpf"));
 }
 
 #ifdef HAVE_EBPF
@@ -45,7 +45,7 @@ int guarding_open(struct guarding *guarding, const struct guarding_config *confi
 		application.n_sites = config->sites->n;
 		application.modules = &config->sites->modules;
 		if (!list)
-			return errmsg_errno(err, -ENOMEM, NULL, "cannot guard");
+			return errmsg_errno(err, -ENOMEM, NULL, "cannot set up the driver");
 	}
 	if (!r)
 		r = guard_open(&guard, err);
@@ -131,7 +131,7 @@ bool guarding_losses(const struct guarding *guarding, char *words, size_t size)
 
 	guard_stats(guarding->guard, guarding->application, &stats);
 	if (stats.refused)
-		at += (size_t)snprintf(words, size, "%" PRIu64 " threads were not guarded: too many at once", stats.refused);
+		at += (size_t)snprintf(words, size, "%" PRIu64 " threads were not watched: too many at once", stats.refused);
 	if (stats.lost_alarms && at < size)
 		at += (size_t)snprintf(words + at, size - at, "%s%" PRIu64 " alarms were raised but not taken in time", at ? "; " : "",
 				       stats.lost_alarms);
@@ -145,7 +145,7 @@ bool guarding_losses(const struct guarding *guarding, char *words, size_t size)
 
 int guarding_open(struct guarding *guarding, const struct guarding_config *config, struct errmsg *err)
 {
-	return errmsg_set(err, -EOPNOTSUPP, NULL, 0, "this build has no driver");
+	return errmsg_set(err, -EOPNOTSUPP, NULL, 0, "this build has no driver (--sensor=ebpf)");
 }
 
 void guarding_close(struct guarding *guarding)

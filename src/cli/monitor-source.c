@@ -14,7 +14,7 @@ int source_check(const struct source_config *config, bool *ret_live, struct errm
 		return errmsg_set(err, -EINVAL, NULL, 0, "what to watch? a trace file, -p PID, -x FILE, -u UNIT, -g or -- COMMAND");
 	if (kinds > 1)
 		return errmsg_set(err, -EINVAL, NULL, 0, "one source at a time: a trace file, a listening socket (-g), or live processes");
-	if (!live && config->sensor && strcmp(config->sensor, "auto") && strcmp(config->sensor, "replay"))
+	if (!live && config->targets.sensor && strcmp(config->targets.sensor, "auto") && strcmp(config->targets.sensor, "replay"))
 		return errmsg_set(err, -EINVAL, NULL, 0, "--sensor is for live processes; here the events come as they were recorded");
 	*ret_live = !config->trace;
 	return 0;
@@ -69,7 +69,7 @@ static int open_sensor(struct source *source, const struct source_config *config
 	if (config->trace)
 		targets[sensor.n_targets++] = (struct target){ .kind = TARGET_FILE, .name = config->trace };
 	if (!r)
-		r = sensor_open(config->trace ? "replay" : config->sensor, &sensor, &source->sensors[0], err);
+		r = sensor_open(config->trace ? "replay" : config->targets.sensor, &sensor, &source->sensors[0], err);
 	if (r < 0)
 		return r;
 	source->n = 1;

@@ -17,7 +17,6 @@ struct source_config {
 	const char *trace;   /* file, "-", or NULL */
 	bool listen;
 	const char *socket;  /* NULL: the usual one */
-	const char *sensor;
 	bool follow_fork, follow_exec, origins;
 };
 

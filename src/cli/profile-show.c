@@ -190,7 +190,7 @@ const struct verb verb_profile_show = {
 	.description = "Shows a profile for people: the application and its build, what was learned from which traces and when,\n"
 		       "gaps, the most frequent calls, from which memory they came, and how complete the profile is.",
 	.examples = "  imsafe profile show ftpd.db\n"
-		    "  imsafe profile show --calls 0 --runs 100 ftpd.db   the last hundred learning runs\n"
+		    "  imsafe profile show --calls 0 --runs 100 ftpd.db   the last hundred runs\n"
 		    "  imsafe profile show --json ftpd.db | jq .sessions\n",
 	.options = options,
 	.run = show_run,

@@ -103,7 +103,7 @@ static int tune_run(int argc, char **argv);
 
 const struct verb verb_profile_tune = {
 	.name = "profile tune",
-	.summary = "advice on sequence length and mean lengths, from the profile's own sessions",
+	.summary = "advice on sequence length and mean lengths",
 	.synopsis = "[OPTIONS] PROFILE",
 	.description =
 		"Says what each choice of sequence length and mean lengths would do for this profile. Groups of similar sessions\n"
@@ -115,8 +115,8 @@ const struct verb verb_profile_tune = {
 		"If the sessions are too few for the rate, it says so and recommends nothing. The same profile and seed give the\n"
 		"same advice.",
 	.examples = "  imsafe profile tune ftpd.db\n"
-		    "  imsafe profile tune --rate 5% --plot tune.svg ftpd.db    a picture beside the table\n"
-		    "  imsafe profile tune --mean 32 --mean 8,128 ftpd.db       compare these two only\n",
+		    "  imsafe profile tune --rate 5% --plot tune.svg ftpd.db    a picture, too\n"
+		    "  imsafe profile tune --mean 32 --mean 8,128 ftpd.db       only these two\n",
 	.options = options,
 	.run = tune_run,
 };

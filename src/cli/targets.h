@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The live processes that a command line names: -p, -x, -u, --cgroup and -- COMMAND. */
+/* The live processes that a command line names: -p, -x, -u, --cgroup and -- COMMAND; and the sensor to watch them. */
 #ifndef IMSAFE_CLI_TARGETS_H
 #define IMSAFE_CLI_TARGETS_H
 
@@ -10,6 +10,7 @@ struct targets {
 	struct option_list pids, exes, units, cgroups;
 	char *const *command; /* NULL: none */
 	const sigset_t *mask; /* of signals, for the command */
+	const char *sensor;   /* which is to watch them; NULL: the best */
 };
 
 #define TARGETS_MAX (4 * OPTION_LIST_MAX + 1)
@@ -19,7 +20,8 @@ struct targets {
 	OPTION_LIST('p', "pid", "PID", type, field.pids, "a running process with all its threads; may be given several times"), \
 	OPTION_LIST('x', "exe", "FILE", type, field.exes, "all processes that run FILE, also ones not yet started"),        \
 	OPTION_LIST('u', "unit", "UNIT", type, field.units, "all processes of a systemd unit"),                             \
-	OPTION_LIST(0, "cgroup", "PATH", type, field.cgroups, "all processes of a control group")
+	OPTION_LIST(0, "cgroup", "PATH", type, field.cgroups, "all processes of a control group"),                          \
+	OPTION_STRING(0, "sensor", "NAME", type, field.sensor, "ebpf (the driver), ptrace, or auto: the best that works here (default)")
 
 /* Takes "-- COMMAND ..." off the arguments before options are read, as COMMAND has its own. NULL: there is none. */
 char **targets_split_command(int *argc, char **argv);

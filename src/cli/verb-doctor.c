@@ -103,9 +103,9 @@ static void look_at_kernel(struct doctor *doctor)
 	const struct driver_check *check = &doctor->check;
 
 	find(doctor, "kernel", "version", check->kernel, true, "%s: %s", check->release,
-	     check->find_vma ? "new enough for the driver" :
-	     check->kernel   ? "the driver records; seeing where calls come from and scoring in the kernel need 5.17" :
-			       "the driver needs 5.13 (5.17 to see where calls come from)");
+	     check->find_vma ? "new enough for the driver (--sensor=ebpf)" :
+	     check->kernel   ? "the driver (--sensor=ebpf) can record; to see where calls come from and to score it needs 5.17" :
+			       "the driver (--sensor=ebpf) needs 5.13, and 5.17 to see where calls come from and to score");
 	find(doctor, "kernel", "types", check->btf, true, "%s",
 	     check->btf ? "the kernel describes its types (BTF)" :
 			  "no /sys/kernel/btf/vmlinux: the driver needs a kernel built with CONFIG_DEBUG_INFO_BTF");
@@ -196,31 +196,37 @@ static void try_sensor(struct doctor *doctor, const struct sensor_ops *ops)
 	     (unsigned long long)trial.calls, (unsigned long long)trial.from_files, *err.text ? "; " : "", err.text);
 }
 
-static void try_guard(struct doctor *doctor)
-{
 #ifdef HAVE_EBPF
+/* The driver's other half: profiles are scored where the calls are made. */
+static void try_scoring(struct doctor *doctor)
+{
 	struct errmsg err = { 0 };
 	struct guard *guard = NULL;
 
 	if (guard_open(&guard, &err) < 0)
-		find(doctor, "sensors", "guard", false, true, "scoring inside the kernel: %s", err.text);
+		find(doctor, "sensors", "ebpf, scoring", false, true, "%s", err.text);
 	else
-		find(doctor, "sensors", "guard", true, true, "works: profiles can be scored inside the kernel");
+		find(doctor, "sensors", "ebpf, scoring", true, true, "works: the driver can score profiles in the kernel");
 	guard_close(guard);
-#else
-	find(doctor, "sensors", "ebpf", false, true, "not in this build (it was built without libbpf, clang or bpftool)");
-#endif
 }
+#endif
 
 static void try_sensors(struct doctor *doctor)
 {
 	struct sigaction ignore = { .sa_handler = SIG_DFL }, before;
 
 	sigaction(SIGCHLD, &ignore, &before);
-	for (const struct sensor_ops *const *ops = sensor_registry(); *ops; ops++)
+#ifndef HAVE_EBPF
+	find(doctor, "sensors", "ebpf", false, true, "not in this build (it was built without libbpf, clang or bpftool)");
+#endif
+	for (const struct sensor_ops *const *ops = sensor_registry(); *ops; ops++) {
 		if (*ops != &sensor_replay)
 			try_sensor(doctor, *ops);
-	try_guard(doctor);
+#ifdef HAVE_EBPF
+		if (*ops == &sensor_ebpf)
+			try_scoring(doctor);
+#endif
+	}
 	sigaction(SIGCHLD, &before, NULL);
 }
 
@@ -229,13 +235,13 @@ static void think(struct doctor *doctor)
 	const struct driver_check *check = &doctor->check;
 
 	if (!check->cap_bpf || !check->cap_perfmon)
-		advise(doctor, "For the driver, run as root, or give the program its privileges:\n"
+		advise(doctor, "For the driver (--sensor=ebpf), run as root, or give the program its privileges:\n"
 			       "sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep \"$(command -v imsafe)\"");
 	if (!check->kernel || !check->btf)
-		advise(doctor, "For the driver, use a kernel of your distribution of 5.17 or newer; until then --sensor=ptrace does the same, "
+		advise(doctor, "For the driver (--sensor=ebpf), use a kernel of your distribution of 5.17 or newer; until then --sensor=ptrace does the same, "
 			       "slower.");
 	if (check->pid_namespace)
-		advise(doctor, "For the driver, run on the machine itself; inside the container use --sensor=ptrace.");
+		advise(doctor, "For the driver (--sensor=ebpf), run on the machine itself; inside the container use --sensor=ptrace.");
 	if (!doctor->live)
 		advise(doctor, "No live calls can be seen here. Traces recorded elsewhere can be learned, monitored and plotted.");
 }
@@ -258,7 +264,7 @@ static void print_text(const struct doctor *doctor)
 	for (size_t i = 0; i < doctor->n_advice; i++)
 		printf("%s\n", doctor->advice[i]);
 	if (!doctor->n_advice)
-		printf("All is well: --sensor=auto takes the driver.\n");
+		printf("All is well: the driver (--sensor=ebpf) is used wherever no other sensor is named.\n");
 }
 
 static void print_json(const struct doctor *doctor)

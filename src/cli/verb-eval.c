@@ -51,7 +51,7 @@ const struct verb verb_eval = {
 		       "predictor), sequences (stide), pairs (look-ahead pairs). Scores of a process: mean, maxN (highest mean\n"
 		       "over N calls), qN (the cost that N % of its calls stay under), aboveN (share of calls over N bits).",
 	.examples = "  imsafe eval adfa-ld                                every usual detector\n"
-		    "  imsafe eval -d predictor:6:max32 -d sequences unm  two of them, the second with length 6 and mean\n"
+		    "  imsafe eval -d predictor:6:max32 -d sequences unm  two of them\n"
 		    "  imsafe eval --resplit 20 --seed 7 -o roc.svg adfa-ld\n",
 	.options = options,
 	.run = verb_eval_run,

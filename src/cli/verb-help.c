@@ -33,12 +33,13 @@ const struct verb verb_help = {
 
 void verbs_usage(FILE *out)
 {
-	fprintf(out, "ImSafe learns what a service normally asks of the kernel and raises an alarm when it stops\n"
-		     "behaving like itself.\n\nUsage: imsafe VERB [OPTIONS] ...\n\n");
+	fprintf(out, "ImSafe learns what a service normally asks of the kernel, and raises an alarm as\n"
+		     "soon as the service stops behaving like itself.\n\nUsage: imsafe VERB [OPTIONS] ...\n\n");
 	for (const struct verb *const *verb = verbs; *verb; verb++)
 		fprintf(out, "  %-10s %s\n", (*verb)->name, (*verb)->summary);
-	fprintf(out, "\n'imsafe VERB --help' explains a verb, with examples. 'imsafe --version' prints the version.\n"
-		     "Try 'imsafe lab' first: a server, its profile, an attack and the alarm in a few minutes.\n");
+	fprintf(out, "\n'imsafe VERB --help' explains a verb, with examples; 'imsafe --version' prints the\n"
+		     "version. Try 'imsafe lab' first: a server, its profile, an attack and the alarm in\n"
+		     "a few minutes.\n");
 }
 
 const struct verb *verb_find(const struct verb *const *list, const char *name)

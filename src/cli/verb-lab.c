@@ -16,7 +16,7 @@ struct lab_config {
 
 static const struct option_spec options[] = {
 	OPTION_STRING('d', "dir", "FOLDER", struct lab_config, dir, "where everything goes (./imsafe-lab); made anew"),
-	OPTION_STRING(0, "sensor", "NAME", struct lab_config, sensor, "ebpf, ptrace, or auto (default): the best that works here"),
+	OPTION_STRING(0, "sensor", "NAME", struct lab_config, sensor, "ebpf (the driver), ptrace, or auto: the best that works here (default)"),
 	OPTION_STRING(0, "server", "NAME", struct lab_config, server,
 		      "lab (default), or a stock server with a back door: vsftpd, proftpd, pure-ftpd, or its path"),
 	OPTION_FLAG(0, "step", struct lab_config, step, "wait for Enter before each step"),
@@ -36,7 +36,7 @@ const struct verb verb_lab = {
 		       "The server is vulnerable on purpose: it serves nobody but you, and never as root.",
 	.examples = "  imsafe lab\n"
 		    "  imsafe lab --step                     at your own pace\n"
-		    "  sudo imsafe lab --sensor=ebpf         with the driver: the server starts after the monitor\n"
+		    "  sudo imsafe lab --sensor=ebpf         with the driver\n"
 		    "  imsafe lab --server=vsftpd            train on the distribution's vsftpd\n",
 	.options = options,
 	.run = verb_lab_run,

@@ -58,8 +58,8 @@ const struct verb verb_learn = {
 		"Exit status: 0 learned (or known already), 2 on errors.",
 	.examples = "  imsafe learn -o ftpd.db ftpd.trace               one trace\n"
 		    "  imsafe learn -o ftpd.db monday/ tuesday/         everything in two folders\n"
-		    "  imsafe learn -o ftpd.db --length 8 ftpd.trace    longer sequences: finer, needs more training\n"
-		    "  imsafe trace -o - -- ls | imsafe learn -o ls.db -\n",
+		    "  imsafe learn -o ftpd.db --length 8 ftpd.trace    longer sequences, finer\n"
+		    "  imsafe trace -o - -- ls | imsafe learn -o ls.db -   a command, in one go\n",
 	.options = options,
 	.run = verb_learn_run,
 };

@@ -106,7 +106,6 @@ static int parse_listen(void *data, const char *value, struct errmsg *err)
 static const struct option_spec options[] = {
 	TARGETS_OPTIONS(struct monitor_config, source.targets),
 	OPTION_CALL('g', "listen", "[SOCKET]", parse_listen, "listen for 'imsafe trace -g', any number of them"),
-	OPTION_STRING(0, "sensor", "NAME", struct monitor_config, source.sensor, "ebpf, ptrace, or auto: the best that works here (default)"),
 	OPTION_CALL('t', "threshold", "PERCENT", parse_threshold,
 		    "alarm when the mean normality falls below; 'auto' (default): thresholds from the profile's training"),
 	OPTION_CALL('r', "rate", "RATE", parse_rate, "false alarms that 'auto' aims at: 1% of sessions (default), 2/day, 1/week"),
@@ -146,10 +145,11 @@ const struct verb verb_monitor = {
 		       "a live view. Exit status: 0 no alarm, 1 alarm, 2 error.\n\n"
 		       "Responses cannot prevent the call that raised the alarm: it is under way when the signal is sent.",
 	.examples = "  imsafe monitor ftpd.db session.trace             judge a recording\n"
-		    "  imsafe monitor ftpd.db -p 909 --log ftpd.log     watch a process, keep a log to plot\n"
-		    "  imsafe monitor --exec-once --exec 'mail -s \"$IMSAFE_HEADLINE\" root' nginx.db -x /usr/sbin/nginx\n"
-		    "  imsafe monitor -g ftpd.db                        sessions that ims-trace -g sends, from inetd say\n"
-		    "  imsafe monitor -q app.db -- ./app --self-test    in a script: fails if it behaves differently\n",
+		    "  imsafe monitor ftpd.db -p 909 --log ftpd.log     a process, and a log to plot\n"
+		    "  imsafe monitor nginx.db -x /usr/sbin/nginx --exec-once --exec \\\n"
+		    "      'mail -s \"$IMSAFE_HEADLINE\" root'            a mail for each kind of alarm\n"
+		    "  imsafe monitor -g ftpd.db                        what ims-trace -g sends\n"
+		    "  imsafe monitor -q app.db -- ./app --self-test    fails if it behaves otherwise\n",
 	.options = options,
 	.run = verb_monitor_run,
 };
@@ -427,7 +427,7 @@ static void print_start(const struct run *run, const char *profile)
 	if (*run->judge.promise)
 		fprintf(stderr, "  %s\n", run->judge.promise);
 	if (run->guarding.guard)
-		fprintf(stderr, "The driver scores in the kernel.\n");
+		fprintf(stderr, "Using the driver (--sensor=ebpf), which scores in the kernel.\n");
 	else if (*run->source.note)
 		fprintf(stderr, "Using the %s sensor (%s).\n", run->source.sensor_name, escape_text(note, sizeof(note), run->source.note));
 }

@@ -302,7 +302,8 @@ static const struct verb verb_profile_export = {
 		       "of calls occurred, one a line. The order is stable, so that versions can be compared line by line.\n"
 		       "'imsafe profile import' makes the same profile of it again.",
 	.examples = "  imsafe profile export ftpd.db > ftpd.profile\n"
-		    "  imsafe profile export --sessions ftpd.db | ssh host imsafe profile import -o ftpd.db -\n",
+		    "  imsafe profile export --sessions a.db |\n"
+		    "      ssh HOST imsafe profile import -o a.db -\n",
 	.options = export_options,
 	.run = export_run,
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* imsafe trace: records system calls, from a live source or another trace, into a file or to a listener. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
@@ -22,7 +23,7 @@
 
 struct trace_config {
 	struct targets targets;
-	const char *output, *sensor, *format, *socket;
+	const char *output, *format, *socket;
 	bool stream, follow, follow_too, no_follow_exec, no_origins, background, quiet;
 };
 
@@ -40,10 +41,9 @@ static const struct option_spec options[] = {
 	OPTION_FLAG('f', "follow", struct trace_config, follow, "follow children, by fork, vfork or clone"),
 	OPTION_FLAG('F', NULL, struct trace_config, follow_too, "the same as -f; vfork is included in both"),
 	OPTION_FLAG(0, "no-follow-exec", struct trace_config, no_follow_exec, "a process that runs another program is left alone from there on"),
-	OPTION_CALL('g', "stream", "[SOCKET]", set_stream, "send the trace to a listening monitor or desktop program"),
-	OPTION_STRING('o', "output", "FILE", struct trace_config, output, "write to FILE; %p in it is the process id, %t the time, %% a %"),
+	OPTION_CALL('g', "stream", "[SOCKET]", set_stream, "send the trace to a listening 'imsafe monitor -g'"),
+	OPTION_STRING('o', "output", "FILE", struct trace_config, output, "write to FILE; %p in it is the process id, %t the time, %% a %; '-' is standard output, and COMMAND's own goes to standard error"),
 	OPTION_STRING(0, "format", "FORMAT", struct trace_config, format, "text or compact (default: compact if FILE ends in .imt)"),
-	OPTION_STRING(0, "sensor", "SENSOR", struct trace_config, sensor, "auto, ebpf or ptrace"),
 	OPTION_FLAG(0, "no-origins", struct trace_config, no_origins, "do not look at where calls come from"),
 	OPTION_FLAG(0, "daemon", struct trace_config, background, "run in the background; problems go to syslog"),
 	OPTION_FLAG('q', "quiet", struct trace_config, quiet, "do not say at the end what was recorded"),
@@ -60,12 +60,12 @@ const struct verb verb_trace = {
 		       "application goes on as before. TRACE is a recorded trace in any format: it is converted. From inetd or\n"
 		       "a socket unit, COMMAND gets the connection untouched, messages go to syslog, and if recording is not\n"
 		       "possible the service runs all the same.",
-	.examples = "  imsafe trace -f -p 909 -o ftpd.imt               a server that runs, with its children\n"
+	.examples = "  imsafe trace -f -p 909 -o ftpd.imt               a server and its children\n"
 		    "  imsafe trace -f -o session.trace -- in.ftpd -l   a command\n"
 		    "  imsafe trace -g -f -p 909                        for 'imsafe monitor -g'\n"
 		    "  imsafe trace strace.out -o ftpd.trace            convert\n"
 		    "  ims-trace -f -o /var/lib/imsafe/ftpd-%t-%p.imt -- /usr/sbin/in.ftpd\n"
-		    "                                                   in inetd.conf: a trace a session\n",
+		    "                                  in inetd.conf: a trace a session\n",
 	.options = options,
 	.run = verb_trace_run,
 };
@@ -77,6 +77,7 @@ struct recording {
 	bool live_output; /* someone reads as we write: flush at once */
 	sigset_t mask;   /* signals as they were */
 	int interrupts, ready, stream;
+	int output; /* standard output, when what a command prints is kept out of it; else -1 */
 	struct sensor *sensor;
 	struct trace_writer *writers[2];
 	size_t n_writers;
@@ -214,16 +215,17 @@ static int check_output(const char *pattern, struct errmsg *err)
 	return 0;
 }
 
-static int add_writer(struct recording *recording, const char *path, int fd, const struct trace_info *info,
+/* fd -1: opens path. */
+static int add_writer(struct recording *recording, const char *path, int fd, int format, const struct trace_info *info,
 		      const struct modules *modules, struct errmsg *err)
 {
 	struct trace_writer **writer = &recording->writers[recording->n_writers];
-	int format = parse_format(&recording->config, err), r;
+	int r;
 
 	if (format < 0)
 		return format;
 	if (fd >= 0)
-		r = trace_writer_open_fd(fd, path, TRACE_TEXT, info, modules, writer, err);
+		r = trace_writer_open_fd(fd, path, (enum trace_format)format, info, modules, writer, err);
 	else
 		r = trace_writer_open(path, (enum trace_format)format, info, modules, writer, err);
 	recording->n_writers += r >= 0;
@@ -256,7 +258,7 @@ static int open_writers(struct recording *recording, struct errmsg *err)
 	int r = 0;
 
 	if (recording->config.stream) {
-		r = add_writer(recording, "the listener", TAKE_FD(recording->stream), &info, &sensor->modules, err);
+		r = add_writer(recording, "the listener", TAKE_FD(recording->stream), TRACE_TEXT, &info, &sensor->modules, err);
 		if (r >= 0)
 			r = trace_writer_flush(recording->writers[0], err); /* it shall know at once whose trace this is */
 		recording->live_output = true;
@@ -267,7 +269,8 @@ static int open_writers(struct recording *recording, struct errmsg *err)
 	if (r < 0)
 		return r;
 	recording->live_output |= !strcmp(path, "-");
-	return add_writer(recording, path, -1, &info, &sensor->modules, err);
+	return add_writer(recording, recording->output >= 0 ? "standard output" : path, TAKE_FD(recording->output),
+			  parse_format(&recording->config, err), &info, &sensor->modules, err);
 }
 
 /* A sensor knows the application at the latest with its first event. */
@@ -314,7 +317,7 @@ static int open_sensor(struct recording *recording, struct errmsg *err)
 
 	if (r < 0)
 		return r;
-	return sensor_open(config->sensor, &sensor_config, &recording->sensor, err);
+	return sensor_open(config->targets.sensor, &sensor_config, &recording->sensor, err);
 }
 
 /* Until the application ends (0), an interrupt (1) or an error. */
@@ -367,6 +370,15 @@ static void say_result(const struct recording *recording, double seconds)
 			      recording->sensor ? recording->sensor->info.name : "", seconds, gaps, unknown);
 }
 
+/* A trace and what a command prints do not go through one pipe: the command's output goes where its messages go. */
+static int part_outputs(struct recording *recording, struct errmsg *err)
+{
+	recording->output = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (recording->output < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+		return errmsg_errno(err, -errno, "standard output", "cannot write to it");
+	return 0;
+}
+
 static int trace_live(struct recording *recording, struct errmsg *err)
 {
 	const struct trace_config *config = &recording->config;
@@ -384,6 +396,8 @@ static int trace_live(struct recording *recording, struct errmsg *err)
 		r = check_output(config->output, err);
 	if (r >= 0 && config->stream)
 		r = stream_connect(config->socket, &recording->stream, err);
+	if (r >= 0 && config->targets.command && writes_stdout)
+		r = part_outputs(recording, err);
 	if (r >= 0)
 		r = open_sensor(recording, err);
 	if (r < 0)
@@ -428,12 +442,12 @@ static int trace_file(struct recording *recording, const char *path, struct errm
 	if (config->stream) {
 		r = stream_connect(config->socket, &recording->stream, err);
 		if (r >= 0)
-			r = add_writer(recording, "the listener", TAKE_FD(recording->stream), trace_reader_info(reader),
+			r = add_writer(recording, "the listener", TAKE_FD(recording->stream), TRACE_TEXT, trace_reader_info(reader),
 				       trace_reader_modules(reader), err);
 	}
 	if (r >= 0 && (config->output || !config->stream))
-		r = add_writer(recording, config->output ? config->output : "-", -1, trace_reader_info(reader),
-			       trace_reader_modules(reader), err);
+		r = add_writer(recording, config->output ? config->output : "-", -1, parse_format(config, err),
+			       trace_reader_info(reader), trace_reader_modules(reader), err);
 	if (r < 0)
 		return r;
 	recording->threads = thread_table_new(1);
@@ -467,7 +481,7 @@ static int run(struct recording *recording, int n_files, char **files, struct er
 
 static int verb_trace_run(int argc, char **argv)
 {
-	struct recording recording = { .interrupts = -1, .ready = -1, .stream = -1 };
+	struct recording recording = { .interrupts = -1, .ready = -1, .stream = -1, .output = -1 };
 	struct errmsg err = { 0 };
 	pid_t command;
 	int rest, r, status;
@@ -502,6 +516,7 @@ static int verb_trace_run(int argc, char **argv)
 		trace_writer_close(recording.writers[i]);
 	thread_table_free(recording.threads);
 	closep(&recording.stream);
+	closep(&recording.output);
 	if (r < 0 && recording.connection && !command)
 		return service_run_unwatched(&recording.messages, recording.config.targets.command, &recording.mask);
 	if (r < 0)

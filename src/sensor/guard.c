@@ -138,13 +138,13 @@ int guard_open(struct guard **ret_guard, struct errmsg *err)
 	int r;
 
 	if (!guard)
-		return errmsg_errno(err, -ENOMEM, NULL, "cannot set up the guard");
+		return errmsg_errno(err, -ENOMEM, NULL, "cannot set up the driver");
 	guard->timer = guard->epoll = -1;
 	r = driver_init(&guard->driver, err);
 	if (r < 0)
 		return r;
 	if (!guard->driver.check.find_vma)
-		return errmsg_set(err, -ENOSYS, NULL, 0, "guarding needs a kernel of at least 5.17; this is %s",
+		return errmsg_set(err, -ENOSYS, NULL, 0, "scoring in the kernel needs Linux 5.17 or newer; this is %s",
 				  guard->driver.check.release);
 	guard->bpf = guard_bpf__open();
 	if (!guard->bpf)
@@ -161,7 +161,7 @@ int guard_open(struct guard **ret_guard, struct errmsg *err)
 	    epoll_ctl(guard->epoll, EPOLL_CTL_ADD, guard->timer, &event) < 0 ||
 	    epoll_ctl(guard->epoll, EPOLL_CTL_ADD, ring_buffer__epoll_fd(guard->rings), &event) < 0 ||
 	    set_timer(guard) < 0)
-		return errmsg_errno(err, -errno, NULL, "cannot set up the guard");
+		return errmsg_errno(err, -errno, NULL, "cannot set up the driver");
 	r = driver_attach(&guard->driver, &guard->bpf->bss->shared, err);
 	if (r < 0)
 		return r;
@@ -281,7 +281,7 @@ static int start_target(struct guard *guard, unsigned number, const struct targe
 		if (r >= 0)
 			r = command_result(&command, target, err);
 		else
-			errmsg_errno(err, r, NULL, "cannot guard the command");
+			errmsg_errno(err, r, NULL, "cannot watch the command");
 		if (r < 0) {
 			command_kill(&command);
 			return r;
@@ -320,9 +320,9 @@ int guard_add_application(struct guard *guard, const struct guard_application *a
 	int r;
 
 	if (!number)
-		return errmsg_set(err, -ENOSPC, NULL, 0, "no more than %d applications can be guarded", DRIVER_APPLICATIONS);
+		return errmsg_set(err, -ENOSPC, NULL, 0, "the driver watches no more than %d applications", DRIVER_APPLICATIONS);
 	if (application->level == GUARD_SITES && !application->n_sites)
-		return errmsg_set(err, -EINVAL, NULL, 0, "the profile has no call sites to guard by: learn from traces that have them");
+		return errmsg_set(err, -EINVAL, NULL, 0, "the profile has no call sites to judge by: learn from traces that have them");
 	guard->application[number] = (struct application){ .used = true };
 	*kernel = (struct guarded_application){
 		.level = application->level,
@@ -352,7 +352,7 @@ int guard_add_application(struct guard *guard, const struct guard_application *a
 	if (r >= 0 && guard->application[number].endless) {
 		r = driver_seed(&guard->driver, SEED_MATCHING, number, 0, PENDING_ATTACH, NULL, NULL);
 		if (r < 0)
-			errmsg_errno(err, r, NULL, "cannot guard the processes that are running");
+			errmsg_errno(err, r, NULL, "cannot watch the processes that are running");
 	}
 	if (r < 0) {
 		guard_remove_application(guard, number - 1);

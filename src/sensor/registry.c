@@ -84,7 +84,7 @@ int sensor_open(const char *name, const struct sensor_config *config, struct sen
 			return (*ops)->open(config, ret_sensor, err);
 #ifndef HAVE_EBPF
 	if (!strcmp(name, "ebpf"))
-		return errmsg_set(err, -EOPNOTSUPP, NULL, 0, "this build has no ebpf sensor; ptrace needs no driver");
+		return errmsg_set(err, -EOPNOTSUPP, NULL, 0, "this build has no driver (--sensor=ebpf); --sensor=ptrace is there");
 #endif
 	return errmsg_set(err, -ENOENT, NULL, 0, "there is no sensor '%s'; there are: auto, ebpf, ptrace, replay", name);
 }
