@@ -318,7 +318,7 @@ int groups_add(struct groups *groups, const struct explanation *e, uint64_t numb
 	group->last_sequence = e->alarm->sequence;
 	group->tainted += !!(e->alarm->flags & VERDICT_TAINTED);
 	group->other_exe += e->exe_differs;
-	group->other_build += e->build_differs;
+	group->other_build += e->build_differs && !e->exe_differs;
 	add_process(group, e->process.found ? (uint32_t)e->process.pid : e->alarm->pid ? e->alarm->pid : e->alarm->tid);
 	for (unsigned i = 0; i < n; i++)
 		learn_oddity(group, &oddities[i], true);

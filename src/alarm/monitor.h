@@ -36,6 +36,7 @@ struct alarm {
 	const struct scored_call *history; /* oldest first, the last one raised the alarm */
 	size_t n_history;
 	bool went_on;          /* not raised now: the episode of the thread's latest alarm went on with this call */
+	bool odd_only;         /* with went_on: the history has only those calls since that training did not see */
 };
 
 /* A threshold as people set it: the percentage of a limit, not rounded down as a score is. */

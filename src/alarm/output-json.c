@@ -170,7 +170,8 @@ json_t *output_json(const struct explanation *e, const struct output_context *co
 	set_number(object, "pid", e->process.found ? (uint64_t)e->process.pid : alarm->pid ? alarm->pid : alarm->tid);
 	if (alarm->parent)
 		set_number(object, "parent_tid", alarm->parent);
-	set_number(object, "thread_calls", alarm->thread_calls + 1);
+	if (!alarm->odd_only)
+		set_number(object, "thread_calls", alarm->thread_calls + 1);
 	set_number(object, "mean_length", e->policy->window[alarm->window].length);
 	set_percent(object, "mean", alarm->mean[alarm->window]);
 	json_object_set_new(object, "threshold", json_real(round(limit_percent(e->policy->window[alarm->window].limit) * 100) / 100));

@@ -304,12 +304,13 @@ static void body(const struct text *t, enum color color, const char *first, cons
 static void print_news(const struct text *t, const struct grouping *grouping)
 {
 	const struct group *group = grouping ? grouping->group : NULL;
-	char nth[32], number[32];
+	char nth[32], number[32], label[64];
 
 	if (t->e->alarm->went_on) {
 		next_line(t);
 		snprintf(number, sizeof(number), "%" PRIu64, group ? group->number : grouping ? grouping->alarm : 0);
-		body(t, YELLOW, "went on", " unlike ALARM %s, which it was like at first", number);
+		body(t, YELLOW, "began like ALARM", " %s, but no alarm like that went on with this %s", number,
+		     call_label(t, &t->e->calls[t->e->n_calls - 1].scored->event, label, sizeof(label)));
 		return;
 	}
 	if (!group || group->count < 2)
@@ -355,8 +356,11 @@ static void print_why(const struct text *t)
 		percent(e->alarm->mean[e->alarm->window]), color_off(t, e->alarm->went_on ? PLAIN : RED),
 		limit_percent(e->policy->window[e->alarm->window].limit));
 	next_line(t);
-	body(t, PLAIN, "", "%u of the last %u calls never came in this place in %s calls of training", e->unseen, e->window,
-	     grouped(e->image->header->calls, number));
+	if (e->alarm->odd_only)
+		body(t, PLAIN, "", "below are the calls of this episode that training never saw in their place");
+	else
+		body(t, PLAIN, "", "%u of the last %u calls never came in this place in %s calls of training", e->unseen, e->window,
+		     grouped(e->image->header->calls, number));
 }
 
 static void print_time(const struct text *t, int64_t time, const char *format)
@@ -538,7 +542,7 @@ static void print_next(const struct text *t, const struct output_context *contex
 		print_command(t, &first, command, "the graph");
 	}
 	if (*output_teach(context, command, sizeof(command)))
-		print_command(t, &first, command, e->build_differs ? "if you upgraded it: teach the profile its new ways" :
+		print_command(t, &first, command, e->build_differs && !e->exe_differs ? "if you upgraded it: teach the profile its new ways" :
 			      "only if it was honest work: teach it to the profile");
 }
 
@@ -559,10 +563,12 @@ void output_text(const struct explanation *explanation, const struct output_cont
 		print_time(&t, explanation->time, "%Y-%m-%d %H:%M:%S");
 		fprintf(out, ", ");
 	}
-	fprintf(out, "call ");
 	if (alarm->sequence)
-		fprintf(out, "%s of the stream, ", grouped(alarm->sequence, number));
-	fprintf(out, "%s of thread %u\n", grouped(alarm->thread_calls + 1, number), alarm->tid);
+		fprintf(out, "call %s of the stream, ", grouped(alarm->sequence, number));
+	if (alarm->odd_only)
+		fprintf(out, "thread %u\n", alarm->tid);
+	else
+		fprintf(out, "%s%s of thread %u\n", alarm->sequence ? "" : "call ", grouped(alarm->thread_calls + 1, number), alarm->tid);
 	print_news(&t, context->grouping);
 	fputc('\n', out);
 	print_why(&t);

@@ -98,6 +98,34 @@ static void on_alarm(void *data, const struct guard_alarm *from)
 	monitor_report_alarm(guarding->report, &alarm, signal_words(guarding, from, words, sizeof(words)));
 }
 
+/* Of an episode that goes on, the kernel tells only the calls that training did not see. */
+static void on_unforeseen(void *data, unsigned application, const struct scored_call *call)
+{
+	struct guarding *guarding = data;
+	struct scored_call history[HISTORY_CALLS];
+	struct alarm alarm = {
+		.tid = call->event.tid, .flags = call->verdict.flags, .window = call->verdict.window, .since_gap = UINT64_MAX,
+		.mean = { call->mean }, .history = history, .went_on = true, .odd_only = true,
+	};
+	uint64_t n = MIN(guarding->n_unforeseen + 1, (uint64_t)HISTORY_CALLS);
+
+	guarding->unforeseen[guarding->n_unforeseen++ % HISTORY_CALLS] = *call;
+	if (!monitor_report_unforeseen(guarding->report, call))
+		return;
+	alarm.flags |= call->verdict.flags & VERDICT_FOREIGN ? VERDICT_ALARM_FOREIGN : VERDICT_ALARM;
+	for (uint64_t i = guarding->n_unforeseen - n; i < guarding->n_unforeseen; i++)
+		if (guarding->unforeseen[i % HISTORY_CALLS].event.tid == call->event.tid)
+			history[alarm.n_history++] = guarding->unforeseen[i % HISTORY_CALLS];
+	monitor_report_alarm(guarding->report, &alarm, NULL);
+}
+
+static void on_closed(void *data, unsigned application, uint32_t tid)
+{
+	struct guarding *guarding = data;
+
+	monitor_report_closed(guarding->report, tid);
+}
+
 static void on_sample(void *data, unsigned application, const struct scored_call *call)
 {
 	struct guarding *guarding = data;
@@ -108,7 +136,9 @@ static void on_sample(void *data, unsigned application, const struct scored_call
 
 int guarding_dispatch(struct guarding *guarding, struct errmsg *err)
 {
-	const struct guard_callbacks callbacks = { .alarm = on_alarm, .sample = on_sample, .data = guarding };
+	const struct guard_callbacks callbacks = {
+		.alarm = on_alarm, .closed = on_closed, .unforeseen = on_unforeseen, .sample = on_sample, .data = guarding,
+	};
 
 	return guard_dispatch(guarding->guard, &callbacks, err);
 }
@@ -135,6 +165,9 @@ bool guarding_losses(const struct guarding *guarding, char *words, size_t size)
 	if (stats.lost_alarms && at < size)
 		at += (size_t)snprintf(words + at, size - at, "%s%" PRIu64 " alarms were raised but not taken in time", at ? "; " : "",
 				       stats.lost_alarms);
+	if (stats.lost_unforeseen && at < size)
+		at += (size_t)snprintf(words + at, size - at, "%s%" PRIu64 " unusual calls after an alarm could not be compared with those of "
+				       "others like it", at ? "; " : "", stats.lost_unforeseen);
 	if (stats.missing_modules && at < size)
 		at += (size_t)snprintf(words + at, size - at, "%s%u files with learned call sites are gone, or others than in training",
 				       at ? "; " : "", stats.missing_modules);

@@ -14,6 +14,8 @@ struct guarding {
 	unsigned application;
 	struct monitor_report *report;
 	uint64_t sampled;
+	struct scored_call unforeseen[HISTORY_CALLS]; /* in open episodes, all threads together: a ring */
+	uint64_t n_unforeseen;
 	bool dry_run;
 };
 

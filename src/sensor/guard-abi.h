@@ -10,7 +10,7 @@ struct guarded_counters {
 	__u64 calls, cost;
 	__u64 alarms, closed, foreign;
 	__u64 unknown_origins, unknown_sites;
-	__u64 lost_alarms, lost_samples;
+	__u64 lost_alarms, lost_samples, lost_unforeseen;
 };
 
 /* A place in a file from which an application may make a call. */
@@ -49,7 +49,7 @@ struct guard_closed {
 	__u32 application, tid;
 };
 
-/* The record of the samples' ring. */
+/* The record of the samples' ring, and one of the alarms': a call in an open episode that training did not see. */
 struct guard_sample {
 	__u32 application;
 	__u32 reserved;
@@ -67,7 +67,7 @@ struct guarded_application {
 	__u32 dry_run;
 	__u64 started, ended;           /* threads */
 	struct guarded_counters totals; /* of threads that have ended */
-	__u64 reserved[2];
+	__u64 reserved[1];
 };
 _Static_assert(sizeof(struct guarded_application) == 256, "found by a shift");
 

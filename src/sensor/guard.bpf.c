@@ -22,9 +22,11 @@ struct {
 	__array(values, struct image_cells);
 } images SEC(".maps");
 
+#define ALARMS_SIZE (2 << 20)
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 2 << 20);
+	__uint(max_entries, ALARMS_SIZE);
 } alarms SEC(".maps");
 
 struct {
@@ -102,6 +104,33 @@ static __always_inline bool site_is_known(thread_t *t, __u64 address, __u16 call
 		return false;
 	t->sites[slot] = key;
 	return true;
+}
+
+/*
+ * An episode that has begun like a known one may go on otherwise: user space hears of every call in it that training did
+ * not see, in its place after the alarm. Nobody can crowd out alarms with them.
+ */
+static __noinline int tell_unforeseen(thread_t *t, const struct scored_call *call)
+{
+	struct guard_sample sample = {};
+
+	if (!t || !call)
+		return 0;
+	sample.application = t->followed.application;
+	sample.call = *call;
+	sample.call.event.tid = t->tid;
+	if (bpf_ringbuf_query(&alarms, BPF_RB_AVAIL_DATA) > ALARMS_SIZE / 2 ||
+	    bpf_ringbuf_output(&alarms, &sample, sizeof(sample), 0))
+		t->counters.lost_unforeseen++;
+	return 0;
+}
+
+static __always_inline bool is_unforeseen(const struct scored_call *call, const struct policy *policy)
+{
+	__u16 flags = call->verdict.flags;
+
+	return !(flags & VERDICT_ALARMS) && (!(flags & VERDICT_SEEN) || flags & VERDICT_FOREIGN ||
+					     (policy->reading == READING_SEQUENCES && flags & VERDICT_MISMATCHED));
 }
 
 /* Hands out one call, or with sample = 1 another event, to whoever watches. */
@@ -286,6 +315,8 @@ int BPF_PROG(on_call, struct pt_regs *regs, long id)
 		t->generation = s.policy->generation;
 		report(t, s.application, call->verdict.flags);
 	}
+	if (unlikely(t->score.open) && is_unforeseen(call, s.policy))
+		tell_unforeseen(t, call);
 	if (s.application->sample && !(t->counters.calls & (s.application->sample - 1)))
 		hand_out(t, call);
 	return 0;

@@ -103,13 +103,28 @@ static bool is_application(const struct guard *guard, uint32_t application)
 	return application && application <= DRIVER_APPLICATIONS && guard->application[application].used;
 }
 
+/* A call as user space has it: its site is an address. */
+static struct scored_call sampled_call(const struct guard_sample *sample)
+{
+	struct scored_call call = sample->call;
+
+	call.event.site &= SITE_OFFSET_MAX;
+	return call;
+}
+
 static int on_alarms_record(void *data, void *record, size_t size)
 {
 	struct guard *guard = data;
 	const struct guard_closed *closed = record;
 	const struct guard_raised *raised = record;
+	const struct guard_sample *unforeseen = record;
 
-	if (size == sizeof(*raised)) {
+	if (size == sizeof(*unforeseen)) {
+		struct scored_call call = sampled_call(unforeseen);
+
+		if (guard->callbacks->unforeseen && is_application(guard, unforeseen->application))
+			guard->callbacks->unforeseen(guard->callbacks->data, unforeseen->application - 1, &call);
+	} else if (size == sizeof(*raised)) {
 		if (guard->callbacks->alarm && is_application(guard, raised->thread.followed.application))
 			on_alarm(guard, raised);
 	} else if (guard->callbacks->closed && is_application(guard, closed->application)) {
@@ -121,13 +136,14 @@ static int on_alarms_record(void *data, void *record, size_t size)
 static int on_sample(void *data, void *record, size_t size)
 {
 	struct guard *guard = data;
-	struct guard_sample sample = *(const struct guard_sample *)record;
+	const struct guard_sample *sample = record;
+	struct scored_call call = sample->call;
 
-	if (!guard->callbacks->sample || !is_application(guard, sample.application))
+	if (!guard->callbacks->sample || !is_application(guard, sample->application))
 		return 0;
-	if (sample.call.event.kind == EVENT_CALL)
-		sample.call.event.site &= SITE_OFFSET_MAX;
-	guard->callbacks->sample(guard->callbacks->data, sample.application - 1, &sample.call);
+	if (call.event.kind == EVENT_CALL)
+		call = sampled_call(sample);
+	guard->callbacks->sample(guard->callbacks->data, sample->application - 1, &call);
 	return 0;
 }
 
@@ -466,6 +482,7 @@ static void update_stats(struct guard *guard)
 		stats->unknown_sites = MAX(stats->unknown_sites, sums[i].unknown_sites);
 		stats->lost_alarms = MAX(stats->lost_alarms, sums[i].lost_alarms);
 		stats->lost_samples = MAX(stats->lost_samples, sums[i].lost_samples);
+		stats->lost_unforeseen = MAX(stats->lost_unforeseen, sums[i].lost_unforeseen);
 		stats->missing_modules = guard->application[i].missing_modules;
 		stats->refused = guard->driver.shared->refused;
 		stats->ended = kernel->ended;

@@ -83,6 +83,7 @@ struct guard_stats {
 	unsigned missing_modules; /* files with sites that are gone, or others than in training */
 	uint64_t lost_alarms;     /* raised, but user space was too slow to take them */
 	uint64_t lost_samples;
+	uint64_t lost_unforeseen; /* calls for guard_callbacks.unforeseen, likewise */
 	uint64_t refused;         /* threads not guarded: too many, or no memory */
 	uint64_t threads;         /* guarded now */
 	uint64_t started, ended;  /* threads, ever */
@@ -93,6 +94,8 @@ struct guard_stats {
 struct guard_callbacks {
 	void (*alarm)(void *data, const struct guard_alarm *alarm);
 	void (*closed)(void *data, unsigned application, uint32_t tid); /* the last open episode of the thread */
+	/* A call in an open episode that training never saw in its place, or a foreign one; the site is a bare address. */
+	void (*unforeseen)(void *data, unsigned application, const struct scored_call *call);
 	/* event.kind tells calls from forks, execs and exits, which come with sample = 1 only (and an empty verdict). */
 	void (*sample)(void *data, unsigned application, const struct scored_call *call);
 	void (*summary)(void *data, unsigned application, const struct guard_stats *stats); /* every second */

@@ -75,7 +75,8 @@ static bool learn(struct image *ret_image, char **argv, bool with_sites)
 }
 
 struct seen {
-	size_t alarms, closed;
+	size_t alarms, closed, unforeseen;
+	bool early; /* an unforeseen call came before any alarm */
 	struct guard_alarm first;
 	struct process_info process[2];            /* of the first alarm, and of the last if there is another */
 	struct scored_call history[HISTORY_CALLS]; /* of the first alarm */
@@ -103,6 +104,12 @@ static void on_closed(void *data, unsigned application, uint32_t tid)
 	seen.closed++;
 }
 
+static void on_unforeseen(void *data, unsigned application, const struct scored_call *call)
+{
+	seen.unforeseen++;
+	seen.early |= !seen.alarms;
+}
+
 static void on_sample(void *data, unsigned application, const struct scored_call *call)
 {
 	if (seen.n_samples == seen.size) {
@@ -114,7 +121,9 @@ static void on_sample(void *data, unsigned application, const struct scored_call
 	seen.samples[seen.n_samples++] = *call;
 }
 
-static const struct guard_callbacks callbacks = { .alarm = on_alarm, .closed = on_closed, .sample = on_sample };
+static const struct guard_callbacks callbacks = {
+	.alarm = on_alarm, .closed = on_closed, .unforeseen = on_unforeseen, .sample = on_sample,
+};
 
 static void forget(void)
 {
@@ -331,7 +340,7 @@ static void test_signal(void)
 
 /* All that happened is played to user space's monitor: same verdicts, same means, same alarms in the same places. */
 struct replayed {
-	size_t at, different, alarms, other;
+	size_t at, different, alarms, other, unforeseen;
 };
 
 static void on_replayed_call(void *data, uint64_t sequence, const struct scored_call *call)
@@ -356,11 +365,20 @@ static void on_replayed_alarm(void *data, const struct alarm *alarm)
 	r->other += !found;
 }
 
+static bool on_replayed_unforeseen(void *data, const struct scored_call *call)
+{
+	struct replayed *r = data;
+
+	r->unforeseen++;
+	return false;
+}
+
 static void test_replay(char **argv, const char *what)
 {
 	struct guard_application application = { .name = "replay", .level = GUARD_MEMORY, .sample = 1 };
 	struct replayed r = { 0 };
-	const struct monitor_callbacks replay = { .call = on_replayed_call, .alarm = on_replayed_alarm, .data = &r };
+	const struct monitor_callbacks replay = { .call = on_replayed_call, .alarm = on_replayed_alarm,
+						  .unforeseen = on_replayed_unforeseen, .data = &r };
 	struct policy armed = policy;
 	struct monitor *monitor;
 	struct guard_stats stats;
@@ -377,6 +395,8 @@ static void test_replay(char **argv, const char *what)
 	monitor_free(monitor);
 	ok(status == 0 && !stats.lost_samples && n_calls == stats.calls, "%s: %zu calls were handed out", what, n_calls);
 	ok(!r.different, "%s: replayed, all verdicts, states and means are the same (%zu not)", what, r.different);
+	ok(r.unforeseen == seen.unforeseen + stats.lost_unforeseen && !seen.early,
+	   "%s: and what goes on in episodes (%zu calls, %zu handed out)", what, r.unforeseen, seen.unforeseen);
 	ok(r.alarms == seen.alarms && !r.other, "%s: and the alarms (%zu and %zu, %zu elsewhere)", what, seen.alarms, r.alarms,
 	   r.other);
 }
