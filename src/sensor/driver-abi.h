@@ -39,8 +39,13 @@ enum {
 
 /* What every follower keeps per thread, first in its own record. */
 struct followed {
-	__u32 application; /* from 1; 0: being set up */
-	__u32 pending;
+	union {
+		struct {
+			__u32 application; /* from 1; 0: being set up */
+			__u32 pending;
+		};
+		__u64 standing; /* both, for who needs them as they were at one moment */
+	};
 	__u32 ended;       /* 1 once its end has been accounted for */
 	__u32 pid;
 	__u32 parent;      /* for PENDING_FORK: who made it; for PENDING_EXEC: its former thread id */

@@ -16,9 +16,7 @@
 #endif
 
 #define KERNEL_MAJOR 5
-#define KERNEL_MINOR   13 /* task storage in tracing programs, functions handed to helpers */
-#define FIND_VMA_MINOR 17
-#define KERNEL_TYPES   "/sys/kernel/btf/vmlinux"
+#define KERNEL_TYPES "/sys/kernel/btf/vmlinux"
 #define INIT_PID_NAMESPACE 0xeffffffcU /* the inode number of the first one, fixed in the kernel */
 
 static unsigned long long effective_capabilities(void)
@@ -78,6 +76,10 @@ static void ask_types(struct driver_check *check)
 		size += (size_t)n;
 	if (!types || n < 0)
 		return;
+#ifdef __aarch64__
+	if (!has_word(types, size, "BPF_FUNC_copy_from_user_task")) /* came with the atomic instructions */
+		return;
+#endif
 	check->kernel |= has_word(types, size, "BPF_FUNC_task_storage_get") && has_word(types, size, "BPF_FUNC_for_each_map_elem");
 	check->find_vma |= check->kernel && has_word(types, size, "BPF_FUNC_find_vma");
 }
@@ -94,8 +96,8 @@ void driver_check(struct driver_check *ret_check)
 	if (!uname(&name)) {
 		snprintf(check.release, sizeof(check.release), "%s", name.release);
 		if (sscanf(name.release, "%u.%u", &major, &minor) == 2) {
-			check.kernel = major > KERNEL_MAJOR || (major == KERNEL_MAJOR && minor >= KERNEL_MINOR);
-			check.find_vma = major > KERNEL_MAJOR || (major == KERNEL_MAJOR && minor >= FIND_VMA_MINOR);
+			check.kernel = major > KERNEL_MAJOR || (major == KERNEL_MAJOR && minor >= DRIVER_KERNEL_MINOR);
+			check.find_vma = major > KERNEL_MAJOR || (major == KERNEL_MAJOR && minor >= DRIVER_ORIGINS_MINOR);
 		}
 	}
 	check.btf = !access(KERNEL_TYPES, R_OK);
@@ -116,7 +118,7 @@ int driver_missing(const struct driver_check *check, struct errmsg *err)
 		int error;
 		const char *text;
 	} needs[] = {
-		{ !check->kernel, -ENOSYS, "a kernel of at least 5.13 (5.17 to see where calls come from)" },
+		{ !check->kernel, -ENOSYS, "a kernel of at least " DRIVER_KERNELS },
 		{ !check->btf, -ENOSYS, "a kernel that describes its types (" KERNEL_TYPES ", CONFIG_DEBUG_INFO_BTF)" },
 		{ check->confidentiality, -EPERM, "a kernel that is not locked down for confidentiality" },
 		{ !check->cap_bpf, -EPERM, "the capability CAP_BPF" },

@@ -7,6 +7,22 @@
 
 #include "base/errmsg.h"
 
+/*
+ * Since these kernels the driver can be loaded (task storage in tracing programs, functions handed to helpers) and look up
+ * where calls come from. On aarch64 the kernel compiles the atomic instructions that it needs from 5.18 on only.
+ */
+#ifdef __aarch64__
+#define DRIVER_KERNEL_MINOR  18
+#define DRIVER_ORIGINS_MINOR 18
+#define DRIVER_KERNEL_FULL   "5.18"
+#define DRIVER_KERNELS       "5.18"
+#else
+#define DRIVER_KERNEL_MINOR  13
+#define DRIVER_ORIGINS_MINOR 17
+#define DRIVER_KERNEL_FULL   "5.17"
+#define DRIVER_KERNELS       "5.13 (5.17 to see where calls come from)"
+#endif
+
 struct driver_check {
 	char release[128];    /* of the kernel */
 	bool kernel;          /* new enough for the driver at all */

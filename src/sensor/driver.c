@@ -313,3 +313,8 @@ int driver_tend(struct driver *driver)
 	driver->regrouped = regrouped;
 	return r;
 }
+
+uint32_t driver_page_shift(void)
+{
+	return (uint32_t)__builtin_ctzl((unsigned long)sysconf(_SC_PAGESIZE));
+}

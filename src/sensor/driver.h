@@ -74,4 +74,7 @@ int driver_adopt(struct driver *driver, unsigned pending, driver_seeded_fn *fn, 
 /* To be called regularly: follows processes that were moved between cgroups, and orphans. */
 int driver_tend(struct driver *driver);
 
+/* log2 of this kernel's page size, for the kernel side. */
+uint32_t driver_page_shift(void);
+
 #endif

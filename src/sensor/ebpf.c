@@ -94,6 +94,7 @@ static int load(struct ebpf *e, const struct sensor_config *config, struct errms
 	e->bpf = record_bpf__open();
 	if (!e->bpf)
 		return errmsg_errno(err, -errno, NULL, "cannot open the driver's program");
+	e->bpf->rodata->page_shift = driver_page_shift();
 	e->bpf->rodata->config.times = config->times;
 	e->bpf->rodata->config.origins = config->origins && e->driver.check.find_vma;
 	e->bpf->rodata->config.sites = config->sites && e->driver.check.find_vma;
@@ -446,7 +447,8 @@ static int ebpf_open(const struct sensor_config *config, struct sensor **ret_sen
 		r = driver_init(&e->driver, err);
 	lacking = r >= 0 && config->origins && !e->driver.check.find_vma;
 	if (lacking)
-		errmsg_set(err, 0, NULL, 0, "where calls come from can be seen from Linux 5.17 on; this is %s", e->driver.check.release);
+		errmsg_set(err, 0, NULL, 0, "where calls come from can be seen from Linux " DRIVER_KERNEL_FULL " on; this is %s",
+			   e->driver.check.release);
 	if (lacking && config->insist)
 		r = -ENOSYS;
 	if (r >= 0)

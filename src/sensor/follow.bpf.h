@@ -53,6 +53,26 @@ static __always_inline thread_t *thread_of(struct task_struct *task)
 	return task->bpf_storage ? bpf_task_storage_get(&threads, task, NULL, 0) : NULL;
 }
 
+/*
+ * How the current thread stands, from one look: it may be being seized from another CPU, whose writes can become visible
+ * in any order, and is either not followed yet or followed with what it has to announce.
+ */
+static __always_inline struct followed standing_of(const thread_t *t)
+{
+	struct followed standing = {};
+
+	standing.standing = *(volatile const __u64 *)&t->followed.standing;
+	return standing;
+}
+
+/* To be called before that: then everything is visible that was written before the thread became a followed one. */
+static __always_inline void followed_now(thread_t *t)
+{
+	__u32 pending = __sync_fetch_and_or(&t->followed.pending, 0);
+
+	barrier_var(pending);
+}
+
 static __always_inline bool file_identity(struct file *file, struct driver_file *ret_file)
 {
 	struct inode *inode = BPF_CORE_READ(file, f_inode);
@@ -139,7 +159,7 @@ static __always_inline thread_t *thread_new(struct task_struct *task, __u32 appl
 	if (!t) {
 		orphan.start_time = task->start_time;
 		bpf_map_update_elem(&orphans, &tid, &orphan, BPF_ANY);
-		__sync_fetch_and_add(&shared.orphaned, 1);
+		add_ordered(&shared.orphaned, 1);
 		return NULL;
 	}
 	t->followed.pid = task->tgid;
@@ -160,7 +180,7 @@ static __always_inline void thread_end(thread_t *t, struct task_struct *task)
 		if (t->followed.application)
 			thread_ended(t, task);
 		t->followed.application = 0;
-		__sync_fetch_and_add(&shared.threads, -1);
+		add_ordered(&shared.threads, -1);
 	}
 	bpf_task_storage_delete(&threads, task);
 }
@@ -179,8 +199,7 @@ static __always_inline bool thread_seize(struct task_struct *task, __u32 applica
 	if (!t)
 		return false;
 	t->followed.pending = pending;
-	barrier();
-	t->followed.application = application;
+	__sync_lock_test_and_set(&t->followed.application, application); /* after all else, for whoever looks on another CPU */
 	/* It may have passed its exit since: then only one of the two accounts for it. */
 	if (task->flags & PF_EXITING && thread_claim_end(t)) {
 		__sync_fetch_and_add(&shared.threads, -1);
@@ -276,7 +295,7 @@ int BPF_PROG(on_regroup, struct cgroup *group, const char *path, struct task_str
 	else if (!t && application)
 		thread_seize(task, application, PENDING_ATTACH);
 	if (all_threads)
-		__sync_fetch_and_add(&shared.regroup, 1);
+		add_ordered(&shared.regroup, 1);
 	return 0;
 }
 

@@ -220,7 +220,10 @@ static __noinline int settle(thread_t *t)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct scoring s;
 
-	if (!t || t->followed.pending & PENDING_COMMAND)
+	if (!t)
+		return 0;
+	followed_now(t);
+	if (t->followed.pending & PENDING_COMMAND)
 		return 0;
 	if (t->followed.pending & PENDING_LEAVE) {
 		thread_end(t, task);
@@ -283,14 +286,18 @@ int BPF_PROG(on_call, struct pt_regs *regs, long id)
 	struct task_struct *task = bpf_get_current_task_btf();
 	thread_t *t = thread_of(task);
 	struct scored_call *call;
+	struct followed standing;
 	struct scoring s;
 	__u64 address;
 	__u16 number;
 	__u8 abi, origin = ORIGIN_UNKNOWN;
 
-	if (!t || !t->followed.application || (unlikely(t->followed.pending) && !settle(t)) || !scoring_of(t, &s))
+	if (!t)
 		return 0;
-	number = call_number(task, id, &abi);
+	standing = standing_of(t);
+	if (!standing.application || (unlikely(standing.pending) && !settle(t)) || !scoring_of(t, &s))
+		return 0;
+	number = call_number(task, regs, id, &abi);
 	address = REGS_IP(regs) - CALL_SIZE;
 	if (s.application->level) {
 		origin = origin_class(&t->origin, &s.application->changes, regs, address);

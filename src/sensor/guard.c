@@ -160,11 +160,12 @@ int guard_open(struct guard **ret_guard, struct errmsg *err)
 	if (r < 0)
 		return r;
 	if (!guard->driver.check.find_vma)
-		return errmsg_set(err, -ENOSYS, NULL, 0, "scoring in the kernel needs Linux 5.17 or newer; this is %s",
+		return errmsg_set(err, -ENOSYS, NULL, 0, "scoring in the kernel needs Linux " DRIVER_KERNEL_FULL " or newer; this is %s",
 				  guard->driver.check.release);
 	guard->bpf = guard_bpf__open();
 	if (!guard->bpf)
 		return errmsg_errno(err, -errno, NULL, "cannot open the driver's program");
+	guard->bpf->rodata->page_shift = driver_page_shift();
 	r = driver_load(&guard->driver, guard->bpf->skeleton, err);
 	if (r < 0)
 		return r;

@@ -48,12 +48,11 @@ struct pt_regs {
 #elif defined(__TARGET_ARCH_arm64)
 struct pt_regs {
 	__u64 regs[31];
-	__u64 sp, pc;
+	__u64 sp, pc, pstate;
 };
 #endif
 
 struct thread_info {
-	unsigned long flags;
 	__u32 status; /* x86 */
 };
 
@@ -188,6 +187,13 @@ struct bpf_iter__task {
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 
+/* Without a use of its result an atomic addition orders nothing on aarch64; this one comes after all that was done before. */
+#define add_ordered(to, n)                                            \
+	({                                                            \
+		__typeof__(*(to)) before = __sync_fetch_and_add(to, n); \
+		barrier_var(before);                                  \
+	})
+
 /* Where the call's number, instruction and arguments are. */
 #if defined(__TARGET_ARCH_x86)
 #define CALL_SIZE 2 /* bytes of the calling instruction; the registers point behind it */
@@ -195,14 +201,14 @@ struct bpf_iter__task {
 #define REGS_SP(regs) ((regs)->sp)
 #define REGS_THIRD(regs) ((regs)->dx)
 #define TS_COMPAT 2
-#define IS_COMPAT(task) ((task)->thread_info.status & TS_COMPAT)
+#define IS_COMPAT(task, regs) ((task)->thread_info.status & TS_COMPAT)
 #elif defined(__TARGET_ARCH_arm64)
 #define CALL_SIZE 4
 #define REGS_IP(regs) ((regs)->pc)
 #define REGS_SP(regs) ((regs)->sp)
 #define REGS_THIRD(regs) ((regs)->regs[2])
-#define TIF_32BIT 22
-#define IS_COMPAT(task) ((task)->thread_info.flags >> TIF_32BIT & 1)
+#define PSR_MODE32_BIT 0x10 /* the processor's own word: it ran 32-bit code */
+#define IS_COMPAT(task, regs) ((regs)->pstate & PSR_MODE32_BIT)
 #else
 #error "the driver does not know this architecture's registers"
 #endif

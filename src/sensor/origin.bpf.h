@@ -9,11 +9,12 @@
 
 #define VM_WRITE     0x00000002UL
 #define VM_EXEC      0x00000004UL
-#define PAGE_SHIFT   12
 #define PROT_EXEC    4
 #define SB_KERNMOUNT (1UL << 22)
 #define READ_IMPLIES_EXEC 0x0400000
 #define X32_BIT      0x40000000
+
+const volatile __u32 page_shift = 12; /* aarch64 has larger pages, too; set before loading */
 
 /* What find_vma's callback says; class ORIGIN_KINDS: it was not called. */
 struct found {
@@ -33,7 +34,7 @@ static long classify(struct task_struct *task, struct vm_area_struct *vma, struc
 	if (file) {
 		struct super_block *super = file->f_inode->i_sb;
 
-		found->delta = ((__u64)vma->vm_pgoff << PAGE_SHIFT) - start;
+		found->delta = ((__u64)vma->vm_pgoff << page_shift) - start;
 		found->file.inode = file->f_inode->i_ino;
 		found->file.device = super->s_dev;
 		/* Files that never had a name: memfd_create, System V segments, shared anonymous memory. */
@@ -68,18 +69,22 @@ static const __u8 changes_native[ALPHABET] = {
 };
 
 static const __u8 changes_compat[ALPHABET] = {
-	[125] = CHANGE_IF_EXEC, [192] = CHANGE_IF_EXEC, [380] = CHANGE_IF_EXEC, /* mprotect, mmap2, pkey_mprotect */
-	[90] = CHANGE_SURE, [117] = CHANGE_SURE, [163] = CHANGE_SURE,           /* mmap, ipc, mremap */
-	[257] = CHANGE_SURE, [397] = CHANGE_SURE,                               /* remap_file_pages, shmat */
+	[125] = CHANGE_IF_EXEC, [192] = CHANGE_IF_EXEC,               /* mprotect, mmap2 */
+	[90] = CHANGE_SURE, [117] = CHANGE_SURE, [163] = CHANGE_SURE, /* mmap, ipc, mremap */
+#if defined(__TARGET_ARCH_x86)
+	[380] = CHANGE_IF_EXEC, [257] = CHANGE_SURE, [397] = CHANGE_SURE, /* pkey_mprotect, remap_file_pages, shmat */
+#else
+	[394] = CHANGE_IF_EXEC, [253] = CHANGE_SURE, [305] = CHANGE_SURE,
+#endif
 };
 
 /* The number and the door of a call: by which table "id" is to be read. */
-static __always_inline __u16 call_number(struct task_struct *task, long id, __u8 *abi)
+static __always_inline __u16 call_number(struct task_struct *task, struct pt_regs *regs, long id, __u8 *abi)
 {
 	__u32 call = id;
 
 	*abi = ABI_NATIVE;
-	if (IS_COMPAT(task)) {
+	if (IS_COMPAT(task, regs)) {
 		*abi = ABI_COMPAT;
 #if defined(__TARGET_ARCH_x86)
 	} else if (call & X32_BIT && (__s32)call > 0) {

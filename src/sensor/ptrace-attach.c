@@ -181,8 +181,11 @@ static enum syscall_arch executable_arch(pid_t pid, uint32_t *ret_audit)
 			arch = ARCH_X86_64;
 		else if (header.e_machine == EM_AARCH64)
 			arch = ARCH_AARCH64;
+		else if (header.e_machine == EM_ARM)
+			arch = ARCH_UNKNOWN; /* numbers without names, but not foreign to their program */
 	}
-	*ret_audit = arch == ARCH_I386 ? AUDIT_ARCH_I386 : arch == ARCH_AARCH64 ? AUDIT_ARCH_AARCH64 : AUDIT_ARCH_X86_64;
+	*ret_audit = arch == ARCH_X86_64 ? AUDIT_ARCH_X86_64 : arch == ARCH_I386 ? AUDIT_ARCH_I386 :
+		     arch == ARCH_AARCH64 ? AUDIT_ARCH_AARCH64 : AUDIT_ARCH_ARM;
 	return arch;
 }
 

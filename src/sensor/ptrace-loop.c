@@ -200,7 +200,7 @@ static void stopped_at_call(struct tracer *tracer, struct tracee *tracee)
 	pid_t tid = tracee->tid, former;
 
 	/* Without other threads nothing can have taken its place: after the entry comes the return, no need to ask. */
-	if (tracee->in_call && tracee->process->threads == 1) {
+	if (!RETURNS_ARE_ASKED && tracee->in_call && tracee->process->threads == 1) {
 		report_return(tracer, tracee);
 		resume(tracer, tid, 0);
 		return;
@@ -220,6 +220,7 @@ static void stopped_at_call(struct tracer *tracer, struct tracee *tracee)
 		former = missed_exec(tracer, tracee);
 		if (former && !ran_program(tracer, tracee, former))
 			return;
+		report_result(tracee, info.exit.rval);
 		report_return(tracer, tracee);
 		break;
 	default:

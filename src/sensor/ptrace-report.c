@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the tracer tells: stops become events in the queue. */
 #include <linux/audit.h>
-#include <elf.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
@@ -213,37 +212,36 @@ static void note_unfollowed(struct tracee *tracee, uint32_t call, const struct _
 		origin_space_distrust(tracee->process->space);
 }
 
-/* Was the thread's call interrupted so that the kernel will make it again? The codes never reach user space. */
-static bool call_restarts(pid_t tid)
+/* ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK: they never reach user space. */
+static bool is_restart(long result)
 {
-	long result;
-#if defined(__x86_64__)
-	if (ptrace(PTRACE_PEEKUSER, tid, offsetof(struct user, regs.orig_rax), 0) < 0)
-		return false; /* not in a call */
-	result = ptrace(PTRACE_PEEKUSER, tid, offsetof(struct user, regs.rax), 0);
-#elif defined(__i386__)
-	if (ptrace(PTRACE_PEEKUSER, tid, offsetof(struct user, regs.orig_eax), 0) < 0)
-		return false;
-	result = ptrace(PTRACE_PEEKUSER, tid, offsetof(struct user, regs.eax), 0);
-#elif defined(__aarch64__)
-	struct user_regs_struct regs;
-	struct iovec iov = { .iov_base = &regs, .iov_len = sizeof(regs) };
-
-	if (ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, &iov) < 0)
-		return false;
-	result = (long)regs.regs[0];
-#else
-	result = 0;
-#endif
-	/* ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK */
 	return (int)result == -512 || (int)result == -513 || (int)result == -514 || (int)result == -516;
+}
+
+void report_result(struct tracee *tracee, long result)
+{
+	tracee->interrupted = is_restart(result);
+}
+
+/* Was the thread's call interrupted so that the kernel will make it again? */
+static bool call_restarts(const struct tracee *tracee)
+{
+#if defined(__x86_64__)
+	return ptrace(PTRACE_PEEKUSER, tracee->tid, offsetof(struct user, regs.orig_rax), 0) >= 0 && /* else not in a call */
+	       is_restart(ptrace(PTRACE_PEEKUSER, tracee->tid, offsetof(struct user, regs.rax), 0));
+#elif defined(__i386__)
+	return ptrace(PTRACE_PEEKUSER, tracee->tid, offsetof(struct user, regs.orig_eax), 0) >= 0 &&
+	       is_restart(ptrace(PTRACE_PEEKUSER, tracee->tid, offsetof(struct user, regs.eax), 0));
+#else
+	return tracee->interrupted;
+#endif
 }
 
 void report_signal(struct tracer *tracer, struct tracee *tracee, int signal)
 {
 	if (signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU)
 		tracee->restart = RESTART_NATURAL;
-	else if (tracee->restart == RESTART_NONE && call_restarts(tracee->tid))
+	else if (tracee->restart == RESTART_NONE && call_restarts(tracee))
 		tracee->restart = RESTART_HIDDEN;
 }
 
@@ -272,6 +270,7 @@ void report_entry(struct tracer *tracer, struct tracee *tracee, const struct __p
 	}
 	tracee->ip = info->instruction_pointer;
 	tracee->restart = RESTART_NONE;
+	tracee->interrupted = false;
 
 	if (tracee->in_call)
 		report_return(tracer, tracee);

@@ -56,6 +56,16 @@ enum restart {
 	RESTART_NATURAL, /* job control stopped it: it would be entered again without us too */
 };
 
+/*
+ * The kernel undoes an interrupted call before it tells of the signal on some processors, after it on others. Where it is
+ * before, only the call's end shows it, and every end has to be looked at.
+ */
+#if defined(__aarch64__)
+#define RETURNS_ARE_ASKED true
+#else
+#define RETURNS_ARE_ASKED false
+#endif
+
 struct tracee {
 	pid_t tid;
 	uint8_t state;   /* enum tracee_state */
@@ -64,6 +74,7 @@ struct tracee {
 	pid_t parent;    /* HELD: what /proc says, 0 if it is nobody we know */
 	uint8_t doing;   /* call_class of the call it is in */
 	uint8_t restart; /* enum restart of its last call */
+	bool interrupted; /* its last call ended with one of the kernel's restart codes; kept if RETURNS_ARE_ASKED */
 	uint64_t lost;   /* calls that did not fit into the queue since its last event */
 	uint64_t call, ip; /* of its last call */
 	struct process *process;
@@ -138,6 +149,7 @@ void report(struct tracer *tracer, struct tracee *tracee, const struct event *ev
 void report_start(struct tracer *tracer, struct tracee *tracee, enum event_kind kind, pid_t parent);
 void report_exit(struct tracer *tracer, struct tracee *tracee);
 void report_entry(struct tracer *tracer, struct tracee *tracee, const struct __ptrace_syscall_info *info);
+void report_result(struct tracee *tracee, long result);
 void report_signal(struct tracer *tracer, struct tracee *tracee, int signal); /* it is about to be delivered */
 void report_return(struct tracer *tracer, struct tracee *tracee); /* the call under way is over, one way or another */
 

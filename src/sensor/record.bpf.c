@@ -120,6 +120,7 @@ static __noinline int settle(thread_t *t, __u32 tid)
 
 	if (!t)
 		return 0;
+	followed_now(t);
 	for (int i = 0; i < 3; i++) {
 		if (!(t->followed.pending & order[i].pending))
 			continue;
@@ -185,14 +186,18 @@ int BPF_PROG(on_call, struct pt_regs *regs, long id)
 	struct task_struct *task = bpf_get_current_task_btf();
 	thread_t *t = thread_of(task);
 	struct event event = { .kind = EVENT_CALL };
+	struct followed standing;
 	__u64 address;
 	__u8 abi;
 
-	if (!t || !t->followed.application || t->followed.pending & PENDING_COMMAND)
+	if (!t)
+		return 0;
+	standing = standing_of(t);
+	if (!standing.application || standing.pending & PENDING_COMMAND)
 		return 0;
 	event.tid = task->pid;
 	event.time = now();
-	event.call = call_number(task, id, &abi);
+	event.call = call_number(task, regs, id, &abi);
 	if (config.origins) {
 		address = REGS_IP(regs) - CALL_SIZE;
 		event.origin = EVENT_FROM(origin_class(&t->origin, &memory_changes, regs, address), abi);
@@ -203,11 +208,11 @@ int BPF_PROG(on_call, struct pt_regs *regs, long id)
 	} else {
 		event.origin = EVENT_FROM(ORIGIN_UNKNOWN, abi);
 	}
-	if (t->followed.pending & PENDING_LEAVE) {
+	if (standing.pending & PENDING_LEAVE) {
 		thread_end(t, task);
 		return 0;
 	}
-	if ((t->followed.pending && !settle(t, task->pid)) || !put(t, &event)) {
+	if ((standing.pending && !settle(t, task->pid)) || !put(t, &event)) {
 		t->lost++;
 		__sync_fetch_and_or(&t->followed.pending, PENDING_LOST);
 	}

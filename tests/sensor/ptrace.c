@@ -10,6 +10,7 @@
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
+#include "code.h"
 #include "journal.h"
 #include "sensor/sensor.h"
 #include "tap.h"
@@ -347,7 +348,7 @@ static void check_command(void)
 	ok(run_command(&config, ignored, &few, &status) >= 0 && status == 0, "and the same ignored");
 }
 
-#ifdef __x86_64__
+#ifdef HAVE_CODE
 static int kill_foreign(void *data, const struct event *events, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -409,7 +410,7 @@ int main(int argc, char **argv)
 	check_signals(SIGTERM, "closed");
 	check_signals(SIGKILL, "killed");
 	check_command();
-#ifdef __x86_64__
+#ifdef HAVE_CODE
 	check_prevention();
 #endif
 	unlink(journal_path);

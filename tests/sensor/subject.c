@@ -26,6 +26,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "code.h"
+
 static char **steps;
 
 static void normal(long n)
@@ -42,22 +44,20 @@ static void normal(long n)
 
 static void odd(long n)
 {
-	static const int calls[] = { SYS_getpgrp, SYS_sched_yield, SYS_getegid, SYS_sync_file_range, SYS_umask };
+	static const int calls[] = { SYS_getpriority, SYS_sched_yield, SYS_getegid, SYS_sync_file_range, SYS_umask };
 
 	while (n-- > 0)
 		syscall(calls[n % 5], -1);
 }
 
-#ifdef __x86_64__
-/* mov eax, getppid; syscall; ret */
-static const unsigned char code[] = { 0xb8, SYS_getppid, 0, 0, 0, 0x0f, 0x05, 0xc3 };
-
+#ifdef HAVE_CODE
 static void run_at(unsigned char *at, size_t size)
 {
 	long page = sysconf(_SC_PAGESIZE);
 	unsigned char *start = (unsigned char *)((unsigned long)at & -(unsigned long)page);
 
 	memcpy(at, code, sizeof(code));
+	__builtin___clear_cache((char *)at, (char *)at + sizeof(code));
 	if (mprotect(start, (size_t)(at - start) + size, PROT_READ | PROT_WRITE | PROT_EXEC) < 0) {
 		perror("mprotect");
 		exit(3);
@@ -67,7 +67,7 @@ static void run_at(unsigned char *at, size_t size)
 
 static void foreign(const char *where)
 {
-	unsigned char stack[64];
+	unsigned char stack[64] __attribute__((aligned(16)));
 
 	if (!strcmp(where, "stack")) {
 		run_at(stack, sizeof(code));
@@ -79,12 +79,14 @@ static void foreign(const char *where)
 		int fd = open("/proc/self/exe", O_RDONLY);
 
 		run_at(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0), sizeof(code));
+#ifdef __x86_64__
 	} else if (!strcmp(where, "int80")) {
 		long result;
 
 		__asm__ volatile("int $0x80" : "=a"(result) : "a"(64L) : "memory"); /* getppid there */
 	} else if (!strcmp(where, "x32")) {
 		syscall(0x40000000 | SYS_getppid);
+#endif
 	}
 }
 #endif
@@ -237,7 +239,7 @@ int main(int argc, char **argv)
 			become(NULL);
 		else if (!strcmp(argv[i], "thread-exec") && !pthread_create(&thread, NULL, become, NULL))
 			pause();
-#ifdef __x86_64__
+#ifdef HAVE_CODE
 		else
 			foreign(argv[i]);
 #endif

@@ -11,6 +11,7 @@
 #include "model/freeze.h"
 #include "model/learner.h"
 #include "model/sites.h"
+#include "code.h"
 #include "sensor-test.h"
 #include "sensor/guard.h"
 #include "../tap.h"
@@ -259,14 +260,16 @@ static void test_identity(void)
 
 static void test_foreign(void)
 {
-#ifdef __x86_64__
+#ifdef HAVE_CODE
 	static const struct {
 		const char *step;
 		uint8_t origin;
 	} ways[] = {
 		{ "stack", EVENT_FROM(ORIGIN_STACK, ABI_NATIVE) }, { "heap", EVENT_FROM(ORIGIN_HEAP, ABI_NATIVE) },
 		{ "anon", EVENT_FROM(ORIGIN_ANON, ABI_NATIVE) }, { "writable", EVENT_FROM(ORIGIN_WRITABLE, ABI_NATIVE) },
+#ifdef __x86_64__
 		{ "int80", EVENT_FROM(ORIGIN_FILE, ABI_COMPAT) }, { "x32", EVENT_FROM(ORIGIN_FILE, ABI_X32) },
+#endif
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
@@ -542,7 +545,7 @@ int main(int argc, char **argv)
 	test_signal();
 	test_replay(ARGV("normal:300", "odd:20", "normal:100", "threads:4", "forks:4"), "habits and oddities");
 	test_replay(ARGV("normal:50", "exec", "normal:50", "odd:7", "thread-exec", "normal:50", "forks:1"), "exec");
-#ifdef __x86_64__
+#ifdef HAVE_CODE
 	test_replay(ARGV("normal:50", "anon", "normal:500", "int80", "normal:10", "stack", "odd:90"), "foreign calls");
 #endif
 	test_replace(&other);

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -16,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "code.h"
 #include "core/event.h"
 #include "journal.h"
 
@@ -24,20 +26,38 @@
 static struct journal *journal;
 static const char *self, *journal_path;
 
-static long bare(long n, long a, long b, long c, long d, long e)
+static long bare6(long n, long a, long b, long c, long d, long e, long f)
 {
 #if defined(__x86_64__)
 	register long r10 __asm__("r10") = d;
 	register long r8 __asm__("r8") = e;
+	register long r9 __asm__("r9") = f;
 	long r;
 
-	__asm__ volatile("syscall" : "=a"(r) : "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8) : "rcx", "r11", "memory");
+	__asm__ volatile("syscall" : "=a"(r) : "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+			 : "rcx", "r11", "memory");
 	return r;
+#elif defined(__aarch64__)
+	register long x8 __asm__("x8") = n;
+	register long x0 __asm__("x0") = a;
+	register long x1 __asm__("x1") = b;
+	register long x2 __asm__("x2") = c;
+	register long x3 __asm__("x3") = d;
+	register long x4 __asm__("x4") = e;
+	register long x5 __asm__("x5") = f;
+
+	__asm__ volatile("svc #0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
+	return x0;
 #else
-	long r = syscall(n, a, b, c, d, e);
+	long r = syscall(n, a, b, c, d, e, f);
 
 	return r < 0 ? -errno : r;
 #endif
+}
+
+static long bare(long n, long a, long b, long c, long d, long e)
+{
+	return bare6(n, a, b, c, d, e, 0);
 }
 
 static void note(uint32_t tid, long call, uint8_t origin)
@@ -67,9 +87,9 @@ static uint32_t introduce(uint32_t parent)
 	return tid;
 }
 
-static void fail(int code)
+static void fail(int number)
 {
-	atomic_store(&journal->failed, (unsigned)code);
+	atomic_store(&journal->failed, (unsigned)number);
 }
 
 static long fork_child(uint32_t tid)
@@ -123,10 +143,13 @@ static void start_thread(uint32_t tid, struct thread *thread, void (*body)(uint3
 		fail(2);
 }
 
+/* Not by yielding alone: on a busy machine that would fill the journal. */
 static void join_thread(uint32_t tid, struct thread *thread)
 {
-	while (*(volatile int *)&thread->alive)
+	for (int i = 0; i < 100 && *(volatile int *)&thread->alive; i++)
 		make(tid, SYS_sched_yield, 0, 0, 0, 0);
+	while (*(volatile int *)&thread->alive)
+		make(tid, SYS_futex, (long)&thread->alive, FUTEX_WAIT, 1, 0);
 }
 
 static void threads_new(struct thread *threads, int n)
@@ -271,9 +294,10 @@ static void body_busy(uint32_t tid, long argument)
 		make(tid, SYS_getppid, 0, 0, 0, 0);
 }
 
+/* pause(), which not every architecture has as a call */
 static void body_sleep(uint32_t tid, long argument)
 {
-	make(tid, SYS_pause, 0, 0, 0, 0);
+	make(tid, SYS_ppoll, 0, 0, 0, 0);
 }
 
 /* The leader is making calls, or asleep, while another thread of its process runs a new program. */
@@ -302,6 +326,13 @@ static void run_exec_thread_asleep(void)
 	exec_thread(false);
 }
 
+/* On aarch64 it is the kernel's own page that returns from handlers, elsewhere libc. */
+#if defined(__aarch64__)
+#define SIGRETURN_ORIGIN ORIGIN_VDSO
+#else
+#define SIGRETURN_ORIGIN ORIGIN_FILE
+#endif
+
 static volatile uint32_t signal_tid;
 static volatile int signals_seen;
 
@@ -311,7 +342,7 @@ static void on_signal(int signal, siginfo_t *info, void *context)
 	signals_seen++;
 	if (signal == SIGUSR2 && (info->si_code != SI_QUEUE || info->si_value.sival_int != 4711))
 		fail(5);
-	note(signal_tid, SYS_rt_sigreturn, EVENT_FROM(ORIGIN_FILE, ABI_NATIVE));
+	note(signal_tid, SYS_rt_sigreturn, EVENT_FROM(SIGRETURN_ORIGIN, ABI_NATIVE));
 }
 
 static void run_signals(void)
@@ -461,83 +492,79 @@ static void run_leader_exit(void)
 	make(tid, SYS_exit, 0, 0, 0, 0);
 }
 
-#ifdef __x86_64__
-/* mov $SYS_getppid, %eax; syscall; ret */
-static const unsigned char code[] = { 0xb8, SYS_getppid, 0, 0, 0, 0x0f, 0x05, 0xc3 };
-
+#ifdef HAVE_CODE
 static void run_code(uint32_t tid, void *at, uint8_t origin)
 {
 	note(tid, SYS_getppid, EVENT_FROM(origin, ABI_NATIVE));
 	((void (*)(void))at)();
 }
 
-static char *page_of(void *p)
+static void put_code(void *at, size_t size)
 {
-	return (char *)((uintptr_t)p & ~4095UL);
+	memcpy(at, code, size);
+	__builtin___clear_cache(at, (char *)at + size);
 }
 
-static char *bare_map(void *at, size_t size, long protection, long flags, long fd)
+static char *page_of(void *p, size_t page)
 {
-	register long r9 __asm__("r9") = 0;
-	register long r10 __asm__("r10") = flags;
-	register long r8 __asm__("r8") = fd;
-	char *r;
-
-	__asm__ volatile("syscall" : "=a"(r) : "a"(SYS_mmap), "D"(at), "S"(size), "d"(protection), "r"(r10), "r"(r8), "r"(r9)
-			 : "rcx", "r11", "memory");
-	return r;
+	return (char *)((uintptr_t)p & -page);
 }
 
 static char *map(uint32_t tid, void *at, size_t size, int protection, int flags, int fd)
 {
 	note(tid, SYS_mmap, EVENT_FROM(ORIGIN_FILE, ABI_NATIVE));
-	return bare_map(at, size, protection, flags, fd);
+	return (char *)bare6(SYS_mmap, (long)at, (long)size, protection, flags, fd, 0);
 }
 
 static void run_foreign(void)
 {
+	const int any = PROT_READ | PROT_WRITE | PROT_EXEC;
+	size_t size = (size_t)sysconf(_SC_PAGESIZE);
 	char on_stack[64] __attribute__((aligned(16)));
 	char name[] = "/tmp/imsafe-code-XXXXXX";
 	int file = mkstemp(name), memory = (int)syscall(SYS_memfd_create, "code", 0);
-	char *heap = sbrk(8192), *anonymous, *mapping;
-	char page[4096] = { (char)0xc3 }; /* ret */
+	char *heap = page_of((char *)sbrk(2 * (intptr_t)size) + size, size), *page = calloc(1, size), *anonymous, *mapping, *edge;
 	uint32_t tid;
 
 	unlink(name);
+	memcpy(page, (const char *)code + CODE_CALL, CODE_RETURN);
 	memcpy(page + 64, code, sizeof(code));
-	if (write(file, page, sizeof(page)) != sizeof(page) || write(memory, page, sizeof(page)) != sizeof(page))
+	if (write(file, page, size) != (ssize_t)size || write(memory, page, size) != (ssize_t)size)
 		fail(12);
 	tid = mark();
 	for (int round = 0; round < 2; round++) {
-		anonymous = map(tid, NULL, 8192, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1);
-		memcpy(anonymous, code, sizeof(code));
+		anonymous = map(tid, NULL, 2 * size, any, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+		put_code(anonymous, sizeof(code));
 		run_code(tid, anonymous, ORIGIN_ANON);
 		make(tid, SYS_getuid, 0, 0, 0, 0);
 		run_code(tid, anonymous, ORIGIN_ANON);
 		/* The same place becomes a file's: what was remembered of it must be forgotten. */
-		map(tid, anonymous, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, file);
+		map(tid, anonymous, size, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, file);
 		run_code(tid, anonymous + 64, ORIGIN_FILE);
-		make(tid, SYS_mprotect, (long)anonymous, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, 0);
+		make(tid, SYS_mprotect, (long)anonymous, (long)size, any, 0);
 		run_code(tid, anonymous + 64, ORIGIN_WRITABLE);
 		/* A call at the very end of anonymous memory, behind which a file begins. */
-		mapping = map(tid, NULL, 8192, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1);
-		map(tid, mapping + 4096, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, file);
-		memcpy(mapping + 4096 - 7, code, 7);
-		run_code(tid, mapping + 4096 - 7, ORIGIN_ANON);
+		mapping = map(tid, NULL, 2 * size, any, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+		map(tid, mapping + size, size, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, file);
+		edge = mapping + size - CODE_CALL;
+		put_code(edge, CODE_CALL);
+		run_code(tid, edge, ORIGIN_ANON);
 		/* A file that is only memory. */
-		mapping = map(tid, NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, memory);
+		mapping = map(tid, NULL, size, PROT_READ | PROT_EXEC, MAP_PRIVATE, memory);
 		run_code(tid, mapping + 64, ORIGIN_ANON);
 
-		make(tid, SYS_mprotect, (long)page_of(heap + 4096), 4096, PROT_READ | PROT_WRITE | PROT_EXEC, 0);
-		memcpy(page_of(heap + 4096), code, sizeof(code));
-		run_code(tid, page_of(heap + 4096), ORIGIN_HEAP);
-		memcpy(on_stack, code, sizeof(code));
-		make(tid, SYS_mprotect, (long)page_of(on_stack), 8192, PROT_READ | PROT_WRITE | PROT_EXEC, 0);
+		make(tid, SYS_mprotect, (long)heap, (long)size, any, 0);
+		put_code(heap, sizeof(code));
+		run_code(tid, heap, ORIGIN_HEAP);
+		put_code(on_stack, sizeof(code));
+		make(tid, SYS_mprotect, (long)page_of(on_stack, size), 2 * (long)size, any, 0);
 		run_code(tid, on_stack, ORIGIN_STACK);
 	}
 	end(tid, 0);
 }
+#endif
 
+#ifdef __x86_64__
 static void run_compat(void)
 {
 	uint32_t tid = mark();
@@ -624,8 +651,10 @@ static const struct {
 	{ "kills", run_kills },
 	{ "exit-group", run_exit_group },
 	{ "leader-exit", run_leader_exit },
-#ifdef __x86_64__
+#ifdef HAVE_CODE
 	{ "foreign", run_foreign },
+#endif
+#ifdef __x86_64__
 	{ "compat", run_compat },
 #endif
 	{ "server", run_server },

@@ -20,6 +20,7 @@ static void check_mappings(void)
 {
 	char line[8192], names[3][64] = { "plain", "new\nline", "back\\slash \\012" };
 	char folder[] = "/tmp/imsafe-origin-XXXXXX", path[256];
+	size_t size = (size_t)sysconf(_SC_PAGESIZE);
 	unsigned n = 0, differ = 0;
 	FILE *maps;
 
@@ -29,7 +30,8 @@ static void check_mappings(void)
 
 		snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
 		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-		if (fd < 0 || ftruncate(fd, 8192) < 0 || mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 4096) == MAP_FAILED)
+		if (fd < 0 || ftruncate(fd, 2 * (off_t)size) < 0 ||
+		    mmap(NULL, size, PROT_READ, MAP_SHARED, fd, (off_t)size) == MAP_FAILED)
 			ok(false, "a file called %u", i);
 		close(fd);
 		if (i == 0)
