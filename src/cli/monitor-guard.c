@@ -64,6 +64,11 @@ void guarding_close(struct guarding *guarding)
 	guarding->guard = guard_close(guarding->guard);
 }
 
+pid_t guarding_command(const struct guarding *guarding)
+{
+	return guard_command(guarding->guard, guarding->application);
+}
+
 int guarding_fd(const struct guarding *guarding)
 {
 	return guard_fd(guarding->guard);
@@ -183,6 +188,11 @@ int guarding_open(struct guarding *guarding, const struct guarding_config *confi
 
 void guarding_close(struct guarding *guarding)
 {
+}
+
+pid_t guarding_command(const struct guarding *guarding)
+{
+	return 0;
 }
 
 int guarding_fd(const struct guarding *guarding)

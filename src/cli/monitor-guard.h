@@ -35,6 +35,7 @@ bool guarding_serves(const struct source_config *config);
 /* Nothing is delivered before guarding_dispatch(). -EOPNOTSUPP if this build has no driver. */
 int guarding_open(struct guarding *guarding, const struct guarding_config *config, struct errmsg *err);
 void guarding_close(struct guarding *guarding);
+pid_t guarding_command(const struct guarding *guarding); /* 0 = none */
 int guarding_fd(const struct guarding *guarding);
 int guarding_dispatch(struct guarding *guarding, struct errmsg *err); /* 1: go on, 0: all have ended, -errno */
 

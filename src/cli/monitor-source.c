@@ -96,6 +96,11 @@ int source_open(struct source *source, const struct source_config *config, struc
 	return 0;
 }
 
+pid_t source_command(const struct source *source)
+{
+	return source->n ? source->sensors[0]->command : 0;
+}
+
 void source_close(struct source *source)
 {
 	for (size_t i = 0; i < source->n; i++)

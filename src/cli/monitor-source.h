@@ -42,6 +42,7 @@ void source_describe(struct source *source, const struct source_config *config);
 
 int source_open(struct source *source, const struct source_config *config, struct errmsg *err);
 void source_close(struct source *source);
+pid_t source_command(const struct source *source); /* that a sensor started, 0 = none */
 
 /* Fills in what to poll for (at most SOURCE_SENSORS + 1) and says whether there is always work. */
 size_t source_poll(const struct source *source, struct pollfd *fds, bool *ret_ready);

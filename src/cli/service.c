@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <string.h>
@@ -10,11 +11,15 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <syslog.h>
 
 #include "base/cleanup.h"
 #include "cli/verbs.h"
+
+/* ms: timeout(1), shells and service managers send one wish to end as several signals. */
+#define SAME_WISH 1000
 
 static bool is_socket(int fd)
 {
@@ -102,31 +107,114 @@ void service_wait(pid_t command)
 			;
 }
 
+static int64_t milliseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void service_command_open(struct service_command *command, pid_t pid)
+{
+	*command = (struct service_command){ .pid = pid, .pidfd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1 };
+}
+
+void service_command_close(struct service_command *command)
+{
+	if (command->pidfd >= 0)
+		close(command->pidfd);
+	command->pidfd = -1;
+}
+
+bool service_command_ended(const struct service_command *command)
+{
+	struct pollfd fd = { .fd = command->pidfd, .events = POLLIN };
+
+	return command->pidfd < 0 || poll(&fd, 1, 0) > 0;
+}
+
+bool service_command_signal(struct service_command *command, int signal, bool terminal)
+{
+	if (service_command_ended(command))
+		return true;
+	if (terminal && getpgid(command->pid) == getpgrp())
+		return false;
+	if (command->told)
+		return milliseconds() - command->told > SAME_WISH;
+	command->told = milliseconds();
+	syscall(SYS_pidfd_send_signal, command->pidfd, signal, NULL, 0);
+	return false;
+}
+
 struct interrupts {
 	sigset_t signals;
 	int fd;
+	pthread_mutex_t lock; /* for what follows */
+	struct service_command command;
+	int signal;     /* the one that fd tells of */
 };
+
+/* True if the program is to end. signal 0: none came for a while. */
+static bool interrupt(struct interrupts *interrupts, int signal, bool terminal, bool *ret_told)
+{
+	bool end;
+
+	pthread_mutex_lock(&interrupts->lock);
+	if (signal)
+		end = service_command_signal(&interrupts->command, signal, terminal);
+	else
+		end = !interrupts->signal && service_command_ended(&interrupts->command);
+	if (end && interrupts->signal)
+		_exit(EXIT_ERROR);
+	if (end)
+		interrupts->signal = signal ? signal : SIGTERM;
+	*ret_told = interrupts->command.told != 0;
+	pthread_mutex_unlock(&interrupts->lock);
+	return end;
+}
 
 static void *interrupts_main(void *data)
 {
-	static const struct timespec together = { .tv_sec = 1 };
-	const struct interrupts *interrupts = data;
-	int signal;
+	static const struct timespec a_while = { .tv_sec = SAME_WISH / 1000 }, at_once = { 0 };
+	struct interrupts *interrupts = data;
+	bool told = false;
 
-	while (sigwait(&interrupts->signals, &signal) || eventfd_write(interrupts->fd, 1) < 0)
-		;
-	/* timeout(1), shells and service managers send one wish to end as several signals. */
-	nanosleep(&together, NULL);
-	while (sigtimedwait(&interrupts->signals, NULL, &(struct timespec){ 0 }) > 0)
-		;
-	while (sigwait(&interrupts->signals, &signal))
-		;
-	_exit(EXIT_ERROR);
+	for (;;) {
+		siginfo_t info;
+		int signal = told ? sigtimedwait(&interrupts->signals, &info, &a_while) : sigwaitinfo(&interrupts->signals, &info);
+
+		if (signal < 0 && errno != EAGAIN)
+			continue;
+		if (interrupt(interrupts, MAX(signal, 0), signal > 0 && info.si_code == SI_KERNEL, &told))
+			eventfd_write(interrupts->fd, 1);
+		if (signal < 0)
+			continue;
+		nanosleep(&a_while, NULL);
+		while (sigtimedwait(&interrupts->signals, NULL, &at_once) > 0)
+			;
+	}
+	return NULL;
+}
+
+static struct interrupts interrupts = { .fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER, .command = { .pidfd = -1 } };
+
+void interrupts_command(pid_t pid)
+{
+	eventfd_t unused;
+
+	pthread_mutex_lock(&interrupts.lock);
+	service_command_open(&interrupts.command, pid);
+	if (pid > 0 && interrupts.signal) {
+		eventfd_read(interrupts.fd, &unused);
+		service_command_signal(&interrupts.command, interrupts.signal, false);
+		interrupts.signal = 0;
+	}
+	pthread_mutex_unlock(&interrupts.lock);
 }
 
 int interrupts_open(int *ret_fd, sigset_t *ret_mask)
 {
-	static struct interrupts interrupts; /* the thread's, for as long as the program runs */
 	pthread_attr_t attributes;
 	struct sigaction hangup;
 	sigset_t blocked;

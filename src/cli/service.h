@@ -8,6 +8,8 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 #include "base/errmsg.h"
 
@@ -37,11 +39,39 @@ int service_run_unwatched(const struct messages *messages, char *const *command,
 void service_wait(pid_t command);
 
 /*
+ * A command that a sensor started, and what the signals mean for it that ask this program to end. One that is sent to this
+ * program is passed on to the command, and ends this program by ending the command; a second one ends this program alone.
+ * What the terminal sends, the command gets itself; whether it ends by that is its own affair.
+ */
+#define SERVICE_SIGNALS \
+	"A signal that asks to end (TERM, INT, HUP) and is sent to this program is passed on to COMMAND; when COMMAND\n" \
+	"has ended, so does this program. Ctrl-C on the terminal reaches COMMAND by itself: if it goes on, so does this\n" \
+	"program. A second signal (after a second) ends this program alone, with complete files. Then, and also when this\n" \
+	"program is killed, COMMAND goes on, unwatched."
+
+struct service_command {
+	pid_t pid;
+	int pidfd;    /* -1: there is none */
+	int64_t told; /* ms, when a signal was passed on; 0: not yet */
+};
+
+void service_command_open(struct service_command *command, pid_t pid);
+void service_command_close(struct service_command *command);
+bool service_command_ended(const struct service_command *command); /* also if there is none */
+bool service_command_signal(struct service_command *command, int signal, bool terminal); /* true: this program is to end */
+
+/*
  * SIGINT, SIGTERM and SIGHUP from here on: *ret_fd becomes readable at the first; the second ends the program at once,
  * even if it is stuck writing to someone who does not read. SIGPIPE is blocked (not ignored: a command would inherit
  * that). *ret_mask is the signal mask from before, which commands are to start with. The fd is never closed.
  */
 int interrupts_open(int *ret_fd, sigset_t *ret_mask);
+
+/*
+ * From here on the signals are for this command first, as above; *ret_fd becomes readable when this program is to end, also
+ * if the command has ended by a signal passed on and processes of its are left.
+ */
+void interrupts_command(pid_t pid);
 
 /*
  * Into the background. In the parent this does not return: it exits with the status that background_ready() is given in

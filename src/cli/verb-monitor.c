@@ -15,7 +15,7 @@
 #include "model/freeze.h"
 
 #define TICK    100  /* ms between two pictures, and between two writes of the log */
-#define FAREWELL 2000 /* ms for a command to end by itself after Ctrl-C */
+#define FAREWELL 1000 /* ms for processes that a command leaves when it ends by a signal */
 
 struct monitor_config {
 	struct source_config source;
@@ -143,7 +143,8 @@ const struct verb verb_monitor = {
 		       "of the first; a shorter one after it, which scatters more, gets a lower one: PERCENT x sqrt(N / first N).\n\n"
 		       "TRACE is a trace file of any known format, or '-' for standard input. On a terminal, live sources get\n"
 		       "a live view. Exit status: 0 no alarm, 1 alarm, 2 error.\n\n"
-		       "Responses cannot prevent the call that raised the alarm: it is under way when the signal is sent.",
+		       "Responses cannot prevent the call that raised the alarm: it is under way when the signal is sent.\n\n"
+		       SERVICE_SIGNALS,
 	.examples = "  imsafe monitor ftpd.db session.trace             judge a recording\n"
 		    "  imsafe monitor ftpd.db -p 909 --log ftpd.log     a process, and a log to plot\n"
 		    "  imsafe monitor nginx.db -x /usr/sbin/nginx --exec-once --exec \\\n"
@@ -259,6 +260,7 @@ struct run {
 	sigset_t mask;   /* signals as they were */
 	int signals;
 	bool quit;
+	struct service_command command;
 	const char *reason;
 	struct event *judged; /* a copy of the events under way, for call sites to be judged in */
 	size_t judged_size;
@@ -318,6 +320,8 @@ static void take_signal(struct run *run)
 		return;
 	/* A stopped tracer would stop its tracees: Ctrl-Z does nothing here. A new window size is seen at the next drawing. */
 	if (info.ssi_signo == SIGTSTP || info.ssi_signo == SIGWINCH)
+		return;
+	if (!service_command_signal(&run->command, (int)info.ssi_signo, info.ssi_code == SI_KERNEL))
 		return;
 	run->quit = true;
 	run->reason = info.ssi_signo == SIGINT ? "interrupted" : "ended by a signal";
@@ -386,12 +390,13 @@ static int monitor_source(struct run *run)
 			ticked = now;
 		}
 		wait_for_work(run, ended);
-		if (run->quit) {
-			/* A command on this terminal got the same Ctrl-C: what it does then is watched, too. */
-			if (!run->config.source.targets.command || ended || (deadline && now >= deadline))
-				break;
-			if (!deadline)
-				deadline = now + FAREWELL;
+		if (run->quit)
+			break;
+		if (run->command.told && !deadline && service_command_ended(&run->command))
+			deadline = now + FAREWELL;
+		if (deadline && now >= deadline) {
+			run->reason = "ended by a signal";
+			break;
 		}
 		if (run->report.deserted && !run->config.command && !run->config.log && !run->config.respond)
 			break;
@@ -532,6 +537,7 @@ static int run_monitor(struct run *run, const char *profile)
 	r = open_source(run, &report);
 	if (r < 0)
 		return r;
+	service_command_open(&run->command, run->guarding.guard ? guarding_command(&run->guarding) : source_command(&run->source));
 	if (config->source.targets.command)
 		service_hand_over(&run->messages, !run->connection);
 	if (!report.quiet && !run->messages.syslog)
@@ -554,7 +560,7 @@ static int run_monitor(struct run *run, const char *profile)
 static int verb_monitor_run(int argc, char **argv)
 {
 	struct errmsg err = { 0 };
-	struct run run = { .err = &err, .signals = -1, .report.hook.pidfd = -1 };
+	struct run run = { .err = &err, .signals = -1, .command.pidfd = -1, .report.hook.pidfd = -1 };
 	char **command = targets_split_command(&argc, argv);
 	int rest = 0, r;
 
@@ -579,7 +585,7 @@ static int verb_monitor_run(int argc, char **argv)
 	if (r < 0 && run.connection && !run.source.n && !run.guarding.guard)
 		return service_run_unwatched(&run.messages, command, &run.mask);
 	if (r < 0 && command && run.source.n) {
-		pid_t pid = run.source.sensors[0]->command;
+		pid_t pid = source_command(&run.source);
 
 		source_close(&run.source);
 		service_wait(pid);
@@ -589,5 +595,6 @@ static int verb_monitor_run(int argc, char **argv)
 	guarding_close(&run.guarding);
 	judge_done(&run.judge);
 	closep(&run.signals);
+	service_command_close(&run.command);
 	return r < 0 || run.report.trouble ? EXIT_ERROR : run.report.alarms ? EXIT_ALARM : EXIT_OK;
 }

@@ -19,7 +19,6 @@
 #include "trace/trace.h"
 
 #define FLUSH_SECONDS   5 /* what a file can lack after a crash */
-#define FAREWELL_SECONDS 2 /* for a command to end by itself after Ctrl-C, which it gets too */
 
 struct trace_config {
 	struct targets targets;
@@ -59,7 +58,8 @@ const struct verb verb_trace = {
 	.description = "Records the system calls of an application, per thread and in order, until it ends or Ctrl-C. The\n"
 		       "application goes on as before. TRACE is a recorded trace in any format: it is converted. From inetd or\n"
 		       "a socket unit, COMMAND gets the connection untouched, messages go to syslog, and if recording is not\n"
-		       "possible the service runs all the same.",
+		       "possible the service runs all the same.\n\n"
+		       SERVICE_SIGNALS,
 	.examples = "  imsafe trace -f -p 909 -o ftpd.imt               a server and its children\n"
 		    "  imsafe trace -f -o session.trace -- in.ftpd -l   a command\n"
 		    "  imsafe trace -g -f -p 909                        for 'imsafe monitor -g'\n"
@@ -328,26 +328,17 @@ static int record(struct recording *recording, struct errmsg *err)
 		{ .fd = sensor->ops->fd(sensor), .events = POLLIN },
 		{ .fd = recording->interrupts, .events = POLLIN },
 	};
-	uint64_t deadline = 0;
 
 	recording->err = err;
 	for (;;) {
-		int r = sensor->ops->dispatch(sensor, on_events, recording, err), timeout = -1;
+		int r = sensor->ops->dispatch(sensor, on_events, recording, err);
 		int f = r < 0 ? r : flush(recording, false, err);
 
 		if (r <= 0 || f < 0)
 			return MIN(r, f);
-		if (fds[1].revents && !deadline) {
-			if (!recording->config.targets.command)
-				return 1;
-			deadline = now_ns() + FAREWELL_SECONDS * 1000000000ULL;
-			fds[1].fd = -1;
-		}
-		if (deadline && now_ns() >= deadline)
+		if (fds[1].revents)
 			return 1;
-		if (recording->unflushed || deadline)
-			timeout = deadline ? 100 : FLUSH_SECONDS * 1000;
-		if (poll(fds, ARRAY_SIZE(fds), timeout) < 0 && errno != EINTR)
+		if (poll(fds, ARRAY_SIZE(fds), recording->unflushed ? FLUSH_SECONDS * 1000 : -1) < 0 && errno != EINTR)
 			return errmsg_errno(err, -errno, NULL, "waiting for the sensor");
 	}
 }
@@ -407,6 +398,7 @@ static int trace_live(struct recording *recording, struct errmsg *err)
 			      escape_text(note, sizeof(note), err->text));
 	*err = (struct errmsg){ 0 };
 	/* From here on a command runs. */
+	interrupts_command(recording->sensor->command);
 	recording->threads = thread_table_new(1);
 	recording->waiting = true;
 	r = recording->sensor->info.application ? open_waiting_writers(recording, err) : 0;

@@ -556,6 +556,11 @@ int guard_dispatch(struct guard *guard, const struct guard_callbacks *callbacks,
 	return is_going_on(guard, threads);
 }
 
+pid_t guard_command(const struct guard *guard, unsigned application)
+{
+	return is_application(guard, application + 1) ? guard->application[application + 1].command : 0;
+}
+
 int guard_exit_status(const struct guard *guard, unsigned application, int *ret_status)
 {
 	if (!is_application(guard, application + 1) || !guard->application[application + 1].command)

@@ -134,6 +134,8 @@ int guard_dispatch(struct guard *guard, const struct guard_callbacks *callbacks,
 
 void guard_stats(struct guard *guard, unsigned application, struct guard_stats *ret_stats);
 
+pid_t guard_command(const struct guard *guard, unsigned application); /* the process, 0 = there is none */
+
 /* Wait status of the command of an application, once it has ended; -EAGAIN before. */
 int guard_exit_status(const struct guard *guard, unsigned application, int *ret_status);
 
