@@ -141,7 +141,7 @@ static void keep_in_bounds(struct policy *policy, const struct limits *limits)
 		__u16 highest = limit_scaled(THRESHOLD_LEAST, MEAN_DEFAULT, policy->window[w].length);
 
 		policy->window[w].limit = MAX(policy->window[w].limit, lowest);
-		if (limits->effective <= HARDLY_ANYTHING)
+		if (limits->effective <= HARDLY_ANYTHING || policy->window[w].limit >= COST_MAX)
 			policy->window[w].limit = MIN(policy->window[w].limit, highest);
 	}
 }

@@ -11,7 +11,7 @@
 
 #define THRESHOLD_DEFAULT 60.0 /* percent; when there is nothing to calibrate from */
 #define THRESHOLD_FLOOR   80.0 /* percent; with little to calibrate from, no threshold is above it */
-#define THRESHOLD_LEAST   20.0 /* percent; nor, with hardly anything to calibrate from, below it: it would find nothing */
+#define THRESHOLD_LEAST   20.0 /* percent; nor, with hardly anything to calibrate from, below it; and never one that finds nothing */
 #define HARDLY_ANYTHING   10   /* independent sessions */
 #define MEAN_DEFAULT      32   /* calls; the one that is shown */
 
@@ -50,7 +50,8 @@ struct limits {
  * Sets the limits of the policy's windows to the lowest ones at which no more than the share rate of new sessions is
  * expected to alarm, each window exceeded by as many sessions as the others. A few equal sessions do not make a tight
  * threshold: thin training gets no limit under a floor that falls from THRESHOLD_FLOOR's (nothing known) to none (enough
- * known), and none above THRESHOLD_LEAST's from HARDLY_ANYTHING or fewer independent sessions. -ENOMEM.
+ * known); from HARDLY_ANYTHING or fewer independent sessions none above THRESHOLD_LEAST's, and from more none that is always
+ * kept: where one kind of session is like no other, only a threshold of 0 % would keep the rate. -ENOMEM.
  */
 int limits_choose(const struct peaks *peaks, size_t n, double rate, struct policy *policy, struct limits *ret_limits);
 

@@ -7,7 +7,7 @@
 
 #include "model/profile-internal.h"
 
-#define SCORING 7 /* counted up whenever the same profile would be scored or calibrated differently */
+#define SCORING 8 /* counted up whenever the same profile would be scored or calibrated differently */
 
 static uint64_t mix(uint64_t hash, uint64_t value)
 {

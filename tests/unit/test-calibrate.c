@@ -48,7 +48,7 @@ static void check_limits(void)
 
 static void check_thin(void)
 {
-	struct peaks peaks[10];
+	struct peaks peaks[10], many[40];
 	struct policy policy = windows(32, 8);
 	struct limits limits;
 
@@ -74,6 +74,17 @@ static void check_thin(void)
 	limits_choose(peaks, 10, 0.01, &policy, &limits);
 	ok(policy.window[0].limit == limit_scaled(THRESHOLD_LEAST, 32, 32) && limits.alarms == 3,
 	   "a session that nothing else is like does not make a threshold that finds nothing");
+	for (unsigned i = 0; i < 40; i++)
+		many[i] = (struct peaks){ .window = { i ? (uint16_t)(20000 + i) : COST_MAX, 30000 }, .fold = i, .copies = 1 };
+	policy = windows(32, 8);
+	limits_choose(many, 40, 0.01, &policy, &limits);
+	ok(policy.window[0].limit == limit_scaled(THRESHOLD_LEAST, 32, 32) && limits.alarms == 1 && limits.expected == 1. / 41,
+	   "nor among more sessions, and it is said to alarm");
+	ok(policy.window[1].limit == 30000, "the other mean keeps its own");
+	many[0].window[0] = COST_MAX - 1;
+	policy = windows(32, 0);
+	limits_choose(many, 40, 0.01, &policy, &limits);
+	ok(policy.window[0].limit == COST_MAX - 1, "one that finds little is kept");
 }
 
 static uint64_t state;
