@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "code.h"
+#include "compat.h"
 #include "core/event.h"
 #include "journal.h"
 
@@ -577,6 +578,28 @@ static void run_compat(void)
 	make(tid, SYS_getppid, 0, 0, 0, 0);
 	end(tid, 0);
 }
+#define HAVE_COMPAT 1
+#elif defined(__aarch64__)
+/* Becomes a 32-bit program, beside the journal, whose notes are made for it. */
+static void run_compat(void)
+{
+	static char path[128];
+	char *argv[] = { path, NULL };
+	uint32_t tid;
+
+	snprintf(path, sizeof(path), "%s.arm", journal_path);
+	if (!compat_program(path))
+		fail(13);
+	tid = mark();
+	make(tid, SYS_getuid, 0, 0, 0, 0);
+	note(tid, SYS_execve, EVENT_FROM(ORIGIN_FILE, ABI_NATIVE));
+	note(tid, ARM_MARK, EVENT_FROM(ORIGIN_FILE, ABI_COMPAT));
+	note(tid, ARM_GETPPID, EVENT_FROM(ORIGIN_FILE, ABI_COMPAT));
+	note(tid, ARM_EXIT, EVENT_FROM(ORIGIN_FILE, ABI_COMPAT));
+	bare(SYS_execve, (long)path, (long)argv, (long)environ, 0, 0);
+	fail(14);
+}
+#define HAVE_COMPAT 1
 #endif
 
 /* For attaching: works until told to stop, with threads that come and go. */
@@ -654,7 +677,7 @@ static const struct {
 #ifdef HAVE_CODE
 	{ "foreign", run_foreign },
 #endif
-#ifdef __x86_64__
+#ifdef HAVE_COMPAT
 	{ "compat", run_compat },
 #endif
 	{ "server", run_server },
