@@ -584,15 +584,11 @@ static int verb_monitor_run(int argc, char **argv)
 	/* A service that cannot be watched runs all the same. */
 	if (r < 0 && run.connection && !run.source.n && !run.guarding.guard)
 		return service_run_unwatched(&run.messages, command, &run.mask);
-	if (r < 0 && command && run.source.n) {
-		pid_t pid = source_command(&run.source);
-
-		source_close(&run.source);
-		service_wait(pid);
-	}
 	source_close(&run.source);
-	free(run.judged);
 	guarding_close(&run.guarding);
+	if (r < 0)
+		service_wait(run.command.pid);
+	free(run.judged);
 	judge_done(&run.judge);
 	closep(&run.signals);
 	service_command_close(&run.command);

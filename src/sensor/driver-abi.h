@@ -108,6 +108,7 @@ struct driver_process {
 	char comm[16];
 	__u16 path_size, group_size, arguments_size; /* bytes of them in use */
 	__u8 path_cut, deleted;  /* of the executable: the path's beginning is missing; it has no name any more */
+	__u8 compat;             /* a program of the other width, e.g. of 32 bits */
 	char path[DRIVER_PATH + DRIVER_NAME_SIZE];
 	char group[DRIVER_PATH + DRIVER_NAME_SIZE];
 	char arguments[DRIVER_ARGUMENTS]; /* each ended by NUL, but for a last one that is cut */

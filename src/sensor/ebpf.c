@@ -35,6 +35,7 @@ struct ebpf {
 	bool endless;          /* waits for processes not yet started */
 	bool reaped;
 	bool sites;
+	bool compat;           /* a program of the other width: those are its own calls, and native ones are foreign to it */
 	int timer;
 	char application[PATH_MAX];
 	char build_id[41];
@@ -117,8 +118,15 @@ static void set_application(struct ebpf *e)
 	e->sensor.info.build_id = *e->build_id ? e->build_id : NULL;
 }
 
+static void set_arch(struct ebpf *e, enum syscall_arch arch)
+{
+	e->sensor.info.arch = arch;
+	e->compat = arch != arch_native();
+}
+
 static void name_file(struct ebpf *e, const char *path)
 {
+	set_arch(e, executable_arch(path));
 	if (!realpath(path, e->application))
 		snprintf(e->application, sizeof(e->application), "%s", path);
 	if (build_id_read(path, e->build_id) < 0)
@@ -129,8 +137,12 @@ static void name_file(struct ebpf *e, const char *path)
 /* A process that was there before us. */
 static void name_process(struct ebpf *e, pid_t pid)
 {
+	char path[64];
+
 	if (executable_path(pid, e->application, sizeof(e->application)) < 0)
 		return;
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	set_arch(e, executable_arch(path));
 	executable_build_id(pid, e->build_id);
 	set_application(e);
 }
@@ -145,6 +157,8 @@ static void name_first(struct ebpf *e, pid_t pid)
 		name_process(e, pid);
 		return;
 	}
+	if (first->compat)
+		set_arch(e, arch_native() == ARCH_X86_64 ? ARCH_I386 : ARCH_UNKNOWN);
 	first->deleted = 0; /* no part of a program's name */
 	driver_process_info(&e->driver, first, &info);
 	if (!*info.exe)
@@ -249,6 +263,16 @@ static int translate_site(struct ebpf *e, struct event *event)
 	return 0;
 }
 
+/* By which door a call came in is told relative to the program. */
+static void turn_doors(struct event *call)
+{
+	uint8_t abi = EVENT_ABI(call->origin);
+
+	if (abi == ABI_X32)
+		call->call = CALL_INVALID;
+	call->origin = EVENT_FROM(EVENT_ORIGIN(call->origin), abi == ABI_COMPAT ? ABI_NATIVE : ABI_COMPAT);
+}
+
 static int add_one(struct ebpf *e, const struct event *event)
 {
 	struct event *slot = &e->batch[e->n++];
@@ -256,6 +280,8 @@ static int add_one(struct ebpf *e, const struct event *event)
 	*slot = *event;
 	if (event->kind == EVENT_CALL) {
 		e->stats.calls++;
+		if (e->compat)
+			turn_doors(slot);
 		e->stats.unknown_origins += EVENT_ORIGIN(event->origin) == ORIGIN_UNKNOWN;
 		if (e->sites && translate_site(e, slot) < 0)
 			return -ENOMEM;

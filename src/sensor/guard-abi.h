@@ -67,7 +67,8 @@ struct guarded_application {
 	__u32 dry_run;
 	__u64 started, ended;           /* threads */
 	struct guarded_counters totals; /* of threads that have ended */
-	__u64 reserved[1];
+	__u32 compat;                   /* the last process that began as a program of the other width, e.g. of 32 bits */
+	__u32 reserved;
 };
 _Static_assert(sizeof(struct guarded_application) == 256, "found by a shift");
 

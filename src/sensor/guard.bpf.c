@@ -190,8 +190,11 @@ static void thread_exec(thread_t *t, struct task_struct *task)
 	t->origin.size = 0;
 	t->sites_changes--; /* forget them */
 	if (scoring_of(t, &s)) {
-		if (!t->tid)
+		if (!t->tid) {
 			begin(t, &s, task->pid);
+			if (RUNS_COMPAT(task))
+				s.application->compat = task->tgid;
+		}
 		t->tid = task->pid;
 		score_exec(&t->score, s.policy->exec);
 		hand_out_event(t, s.application, EVENT_EXEC, task->pid);

@@ -12,6 +12,7 @@
 #include "sensor/driver.h"
 #include "sensor/guard-abi.h"
 #include "sensor/guard.h"
+#include "sensor/origin.h"
 
 #include "guard.skel.h" /* after the types that it uses */
 
@@ -26,6 +27,7 @@ _Static_assert(GUARD_THREADS_MAX == DRIVER_THREADS_MAX, "the limit is the kernel
 struct application {
 	bool used, endless, ended;
 	pid_t command;
+	enum syscall_arch arch; /* of its profile */
 	int status;
 	unsigned missing_modules;
 	struct guard_stats last; /* never goes back */
@@ -276,12 +278,45 @@ static void drop_sites(struct guard *guard, unsigned number)
 	}
 }
 
+/* The kernel side scores calls of its own table only. */
+static int refuse_width(enum syscall_arch theirs, enum syscall_arch profile, struct errmsg *err)
+{
+	if (theirs == arch_native())
+		return 0;
+	if (theirs == profile)
+		return errmsg_set(err, -EOPNOTSUPP, NULL, 0, "the driver scores no calls of %s programs in the kernel", arch_name(theirs));
+	return errmsg_set(err, -EPROTOTYPE, NULL, 0, "the calls are %s, the profile is %s", arch_name(theirs), arch_name(profile));
+}
+
+/* A command shows what it is when it begins. */
+static int check_command(const struct guard *guard, struct errmsg *err)
+{
+	for (unsigned i = 1; i <= DRIVER_APPLICATIONS; i++)
+		if (guard->application[i].used && guard->kernel[i].compat && (pid_t)guard->kernel[i].compat == guard->application[i].command)
+			return refuse_width(arch_native() == ARCH_X86_64 ? ARCH_I386 : ARCH_UNKNOWN, guard->application[i].arch, err);
+	return 0;
+}
+
+static int check_target(const struct target *target, enum syscall_arch profile, struct errmsg *err)
+{
+	char path[64];
+
+	if (target->kind == TARGET_EXE)
+		return refuse_width(executable_arch(target->name), profile, err);
+	if (target->kind != TARGET_PID)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/exe", target->pid);
+	return refuse_width(executable_arch(path), profile, err);
+}
+
 static int start_target(struct guard *guard, unsigned number, const struct target *target, struct errmsg *err)
 {
 	struct application *application = &guard->application[number];
 	struct command command;
-	int r;
+	int r = check_target(target, application->arch, err);
 
+	if (r < 0)
+		return r;
 	switch (target->kind) {
 	case TARGET_PID:
 		r = driver_follow_process(&guard->driver, number, target->pid, PENDING_ATTACH, NULL, NULL, err);
@@ -340,7 +375,7 @@ int guard_add_application(struct guard *guard, const struct guard_application *a
 		return errmsg_set(err, -ENOSPC, NULL, 0, "the driver watches no more than %d applications", DRIVER_APPLICATIONS);
 	if (application->level == GUARD_SITES && !application->n_sites)
 		return errmsg_set(err, -EINVAL, NULL, 0, "the profile has no call sites to judge by: learn from traces that have them");
-	guard->application[number] = (struct application){ .used = true };
+	guard->application[number] = (struct application){ .used = true, .arch = application->image->header->arch };
 	*kernel = (struct guarded_application){
 		.level = application->level,
 		.sample = power_of_two(application->sample),
@@ -541,6 +576,9 @@ int guard_dispatch(struct guard *guard, const struct guard_callbacks *callbacks,
 
 	if (read(guard->timer, &expirations, sizeof(expirations)) < 0 && errno != EAGAIN)
 		return errmsg_errno(err, -errno, NULL, "cannot wait");
+	r = check_command(guard, err);
+	if (r < 0)
+		return r;
 	guard->callbacks = callbacks;
 	r = driver_tend(&guard->driver);
 	if (r >= 0)

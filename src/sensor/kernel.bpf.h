@@ -134,7 +134,7 @@ typedef struct {
 struct mm_struct {
 	struct file *exe_file;
 	unsigned long start_brk, brk, start_stack;
-	unsigned long arg_start, arg_end;
+	unsigned long arg_start, arg_end, task_size;
 	mm_context_t context;
 };
 
@@ -202,6 +202,7 @@ struct bpf_iter__task {
 #define REGS_THIRD(regs) ((regs)->dx)
 #define TS_COMPAT 2
 #define IS_COMPAT(task, regs) ((task)->thread_info.status & TS_COMPAT)
+#define RUNS_COMPAT(task) ((task)->thread_info.status & TS_COMPAT) /* of a task that has executed or forked just now */
 #elif defined(__TARGET_ARCH_arm64)
 #define CALL_SIZE 4
 #define REGS_IP(regs) ((regs)->pc)
@@ -209,6 +210,7 @@ struct bpf_iter__task {
 #define REGS_THIRD(regs) ((regs)->regs[2])
 #define PSR_MODE32_BIT 0x10 /* the processor's own word: it ran 32-bit code */
 #define IS_COMPAT(task, regs) ((regs)->pstate & PSR_MODE32_BIT)
+#define RUNS_COMPAT(task) (BPF_CORE_READ(task, mm, task_size) <= 1ULL << 32)
 #else
 #error "the driver does not know this architecture's registers"
 #endif

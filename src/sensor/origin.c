@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "sensor/origin.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/limits.h>
@@ -184,4 +185,25 @@ void executable_build_id(pid_t pid, char ret_hex[41])
 	*ret_hex = '\0';
 	snprintf(link, sizeof(link), "/proc/%d/exe", pid);
 	build_id_read(link, ret_hex);
+}
+
+enum syscall_arch executable_arch(const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	Elf32_Ehdr header = { 0 };
+
+	if (fd < 0 || pread(fd, &header, sizeof(header), 0) != sizeof(header) || memcmp(header.e_ident, ELFMAG, SELFMAG))
+		return arch_native();
+	switch (header.e_machine) {
+	case EM_386:
+		return ARCH_I386;
+	case EM_X86_64:
+		return ARCH_X86_64;
+	case EM_AARCH64:
+		return ARCH_AARCH64;
+	case EM_ARM:
+		return ARCH_UNKNOWN;
+	default:
+		return arch_native();
+	}
 }

@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "core/event.h"
+#include "trace/arch.h"
 #include "trace/modules.h"
 
 struct origin_space; /* one per address space, shared by the threads and vforked children that live in it */
@@ -50,5 +51,11 @@ void origin_find(struct origin_space *space, pid_t tid, uint64_t ip, uint64_t sp
 /* Path of a process's executable as it sees it, " (deleted)" taken off; -errno. And its build-id, "" if none is found. */
 int executable_path(pid_t pid, char *ret_path, size_t size);
 void executable_build_id(pid_t pid, char ret_hex[41]);
+
+/*
+ * The architecture whose calls a program makes: of its file, not of whatever it calls right now. ARCH_UNKNOWN: one whose table
+ * we have not, and which is not foreign to it all the same; native for what is no program or can't be read.
+ */
+enum syscall_arch executable_arch(const char *path);
 
 #endif

@@ -107,6 +107,7 @@ static __noinline int describe_process(struct driver_process *p, struct task_str
 	p->exe.device = p->exe.inode = 0;
 	p->path_size = p->group_size = p->arguments_size = 0;
 	p->path_cut = p->deleted = 0;
+	p->compat = !!RUNS_COMPAT(task);
 	leader = BPF_CORE_READ(task, group_leader);
 	file = BPF_CORE_READ(task, mm, exe_file);
 	p->started = BPF_CORE_READ(leader, start_boottime);

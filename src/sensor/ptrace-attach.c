@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Taking hold of processes, and saying why it cannot be done. */
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -164,36 +163,14 @@ static int wait_for_exec(pid_t pid, bool *ret_ended)
 	}
 }
 
-/* The architecture of a process's program: of its executable, not of whatever it calls right now. */
-static enum syscall_arch executable_arch(pid_t pid, uint32_t *ret_audit)
-{
-	_cleanup_close_ int fd = -1;
-	Elf32_Ehdr header = { 0 };
-	enum syscall_arch arch = arch_native();
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd >= 0 && pread(fd, &header, sizeof(header), 0) == sizeof(header) && !memcmp(header.e_ident, ELFMAG, SELFMAG)) {
-		if (header.e_machine == EM_386)
-			arch = ARCH_I386;
-		else if (header.e_machine == EM_X86_64)
-			arch = ARCH_X86_64;
-		else if (header.e_machine == EM_AARCH64)
-			arch = ARCH_AARCH64;
-		else if (header.e_machine == EM_ARM)
-			arch = ARCH_UNKNOWN; /* numbers without names, but not foreign to their program */
-	}
-	*ret_audit = arch == ARCH_X86_64 ? AUDIT_ARCH_X86_64 : arch == ARCH_I386 ? AUDIT_ARCH_I386 :
-		     arch == ARCH_AARCH64 ? AUDIT_ARCH_AARCH64 : AUDIT_ARCH_ARM;
-	return arch;
-}
-
 static void learn_application(struct tracer *tracer, pid_t pid)
 {
 	char path[PATH_MAX], build_id[41];
 
-	tracer->arch = executable_arch(pid, &tracer->audit_arch);
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	tracer->arch = executable_arch(path);
+	tracer->audit_arch = tracer->arch == ARCH_X86_64 ? AUDIT_ARCH_X86_64 : tracer->arch == ARCH_I386 ? AUDIT_ARCH_I386 :
+			     tracer->arch == ARCH_AARCH64 ? AUDIT_ARCH_AARCH64 : AUDIT_ARCH_ARM;
 	tracer->info.arch = tracer->arch;
 	if (executable_path(pid, path, sizeof(path)) >= 0)
 		tracer->info.application = strdup(path);
