@@ -31,10 +31,11 @@ bench: all
 
 # To another place: meson configure build -Dprefix=$HOME/.local, or make install DESTDIR=...
 install: $(BUILD)/build.ninja
-	@rm -f $(BUILD)/install.log; meson install -C $(BUILD) >$(BUILD)/install.log 2>&1 || { tail -n 1 $(BUILD)/install.log >&2; \
-		! grep -q PermissionError $(BUILD)/install.log || echo "make: 'sudo make install' may write there;" \
-			"or choose another place first: meson configure $(BUILD) -Dprefix=$$HOME/.local" >&2; \
-		echo "make: all of it is in $(BUILD)/install.log" >&2; exit 1; }
+	@rm -f $(BUILD)/install.log; meson install -C $(BUILD) >$(BUILD)/install.log 2>&1 || { \
+		if grep -q PermissionError $(BUILD)/install.log; then \
+			echo "make: you may not write there: 'sudo make install', or choose another place and try again:" >&2; \
+			echo "    meson configure $(BUILD) -Dprefix=$$HOME/.local" >&2; \
+		else tail -n 20 $(BUILD)/install.log >&2; fi; exit 1; }
 	@sed -n 's|^Installing src/cli/imsafe to |imsafe is in |p' $(BUILD)/install.log
 
 clean:
