@@ -7,8 +7,7 @@
 #include "trace/lines.h"
 #include "trace/thread-table.h"
 
-#define CLONE_THREAD_BIT 0x10000
-#define X32_BIT          0x40000000U
+#define X32_BIT 0x40000000U
 
 struct auditd {
 	struct lines lines;
@@ -106,6 +105,8 @@ static uint64_t record_time(const char *line, const char *end)
 	at = (const char *)memmem(line, (size_t)(end - line), mark, sizeof(mark) - 1) + sizeof(mark) - 1;
 	memcpy(text, at, MIN((size_t)(end - at), sizeof(text) - 1));
 	rest = strptime(text, "%m/%d/%Y %H:%M:%S", &tm);
+	if (rest && tm.tm_year < 100 - 1900) /* the C locale's dates, "11/26/26" */
+		tm.tm_year += 2000;
 	return rest && *rest == '.' ? (uint64_t)timegm(&tm) * 1000000000 : 0;
 }
 
@@ -118,36 +119,39 @@ static bool call_is(enum syscall_arch arch, unsigned call, const char *const *na
 	return false;
 }
 
-/* A clone that makes a thread: audit knows threads by their process's id only. */
-static bool makes_thread(const char *line, const char *end)
+/*
+ * A process not met before, whose parent was, is the parent's child: its own records mostly come before the one that says how
+ * the parent's clone ended, and clone3 does not tell threads from processes.
+ */
+static int meet(struct auditd *auditd, const char *line, const char *end, const struct event *call)
 {
-	char flags[256];
-
-	return field(line, end, "a0=", flags, sizeof(flags)) &&
-	       (strstr(flags, "CLONE_THREAD") || strtoull(flags, NULL, 16) & CLONE_THREAD_BIT);
-}
-
-static int tell_fork(struct auditd *auditd, const char *line, const char *end, const struct event *call)
-{
-	char text[64];
-	uint64_t child;
+	char text[32];
+	uint64_t parent;
 	bool is_new;
 
-	if (!field(line, end, "exit=", text, sizeof(text)) || !number(text, INT32_MAX, &child) || !child ||
-	    makes_thread(line, end))
-		return 0;
-	/* The child's own records may have come before this one. */
-	if (!thread_table_get(auditd->seen, (uint32_t)child, &is_new))
+	if (!thread_table_get(auditd->seen, call->tid, &is_new))
 		return -ENOMEM;
-	if (is_new)
-		lines_emit(&auditd->lines, &(struct event){ .time = call->time, .tid = (__u32)child, .kind = EVENT_FORK,
-							    .parent = call->tid, .pid = (__u32)child });
+	if (is_new && field(line, end, "ppid=", text, sizeof(text)) && number(text, UINT32_MAX, &parent) &&
+	    thread_table_find(auditd->seen, (uint32_t)parent))
+		lines_emit(&auditd->lines, &(struct event){ .time = call->time, .tid = call->tid, .kind = EVENT_FORK,
+							    .parent = (__u32)parent, .pid = call->tid });
 	return 0;
+}
+
+/* "257", or in interpreted logs "openat" or "unknown-syscall(1000)". */
+static uint64_t call_number(enum syscall_arch arch, const char *text)
+{
+	static const char unknown[] = "unknown-syscall(";
+	const char *at = text + strlen(unknown);
+	uint64_t call;
+
+	if (number(text, UINT32_MAX, &call) || (!strncmp(text, unknown, strlen(unknown)) && digits_parse(&at, UINT32_MAX, &call)))
+		return call;
+	return call_by_name(arch, text);
 }
 
 static int read_syscall(struct trace_reader *reader, const char *line, const char *end, struct errmsg *err)
 {
-	static const char *const forks[] = { "clone", "clone3", "fork", "vfork", NULL };
 	static const char *const execs[] = { "execve", "execveat", NULL }, *const exits[] = { "exit_group", NULL };
 	struct auditd *auditd = reader->state;
 	char arch_text[32] = "", call_text[64], pid_text[32], success[16] = "";
@@ -156,15 +160,13 @@ static int read_syscall(struct trace_reader *reader, const char *line, const cha
 	bool compat = false;
 	uint64_t call, pid;
 	unsigned abi;
-	int r = 0;
 
 	if (!field(line, end, "syscall=", call_text, sizeof(call_text)) || !field(line, end, "pid=", pid_text, sizeof(pid_text)) ||
 	    !number(pid_text, UINT32_MAX, &pid))
 		return bad_line(&reader->input, line, "a SYSCALL record without 'syscall=' or 'pid='", err);
 	if (field(line, end, "arch=", arch_text, sizeof(arch_text)) && !parse_arch(arch_text, &arch, &compat))
 		return bad_line(&reader->input, line, "a SYSCALL record of no architecture", err);
-	if (!number(call_text, UINT32_MAX, &call))
-		call = call_by_name(arch, call_text);
+	call = call_number(arch, call_text);
 	if (arch != reader->info.arch && !compat)
 		return bad_line(&reader->input, line, "a record of another architecture than those before", err);
 	abi = arch == reader->info.arch ? ABI_NATIVE : ABI_COMPAT;
@@ -175,21 +177,17 @@ static int read_syscall(struct trace_reader *reader, const char *line, const cha
 	event.tid = (__u32)pid;
 	event.call = (__u16)MIN(call, CALL_INVALID);
 	event.origin = EVENT_FROM(ORIGIN_UNKNOWN, abi);
-	lines_emit(&auditd->lines, &event);
-	if (!thread_table_get(auditd->seen, event.tid, NULL))
+	if (meet(auditd, line, end, &event) < 0)
 		return errmsg_errno(err, -ENOMEM, reader->input.name, "cannot read it");
+	lines_emit(&auditd->lines, &event);
 	if (call_is(arch, event.call, exits)) {
 		lines_emit(&auditd->lines, &(struct event){ .time = event.time, .tid = event.tid, .kind = EVENT_EXIT });
 		thread_table_remove(auditd->seen, event.tid);
 	}
-	if (!field(line, end, "success=", success, sizeof(success)) || strcmp(success, "yes"))
-		return 0;
-	if (call_is(arch, event.call, execs))
+	if (call_is(arch, event.call, execs) && field(line, end, "success=", success, sizeof(success)) && !strcmp(success, "yes"))
 		lines_emit(&auditd->lines, &(struct event){ .time = event.time, .tid = event.tid, .kind = EVENT_EXEC,
 							    .pid = event.tid });
-	else if (call_is(arch, event.call, forks))
-		r = tell_fork(auditd, line, end, &event);
-	return r < 0 ? errmsg_errno(err, r, reader->input.name, "cannot read it") : 0;
+	return 0;
 }
 
 static int read_line(struct trace_reader *reader, const char *line, const char *end, struct errmsg *err)

@@ -121,6 +121,16 @@ int main(void)
 	   "auditd: forks, execs, exits, foreign doors; nothing is read out of names");
 	ok(sample("audit-interpreted.log", TRACE_AUDITD, ARCH_X86_64, "909:openat 909:vfork +910<909/910 910:compat/open ") &&
 	   info.start == 1795687201, "auditd, interpreted");
+	ok(sample("audit-forks.log", TRACE_AUDITD, ARCH_X86_64,
+		  "173:execve !173/0 173:openat +174<173/174 174:set_robust_list 173:clone 174:getppid 174:exit_group -174 173:wait4 "
+		  "+175<173/175 175:getuid 175:exit_group -175 173:vfork +176<173/176 176:rt_sigprocmask 173:clone3 176:execve !176/0 "
+		  "176:getuid 176:exit_group -176 173:gettid 173:clone3 173:exit 173:compat/getpid 173:1000 173:exit_group -173 ") &&
+	   info.start == 1795704180, "auditd: children that are logged before their clone returns");
+	ok(sample("audit-forks-interpreted.log", TRACE_AUDITD, ARCH_X86_64,
+		  "173:execve !173/0 173:openat 173:clone +174<173/174 174:set_robust_list 173:wait4 174:getppid 174:exit_group -174 "
+		  "173:vfork +175<173/175 175:getuid 175:exit_group -175 +176<173/176 176:rt_sigprocmask 173:clone3 176:execve !176/0 "
+		  "176:getuid 176:exit_group -176 173:gettid 173:clone3 173:exit 173:compat/getpid 173:1000 173:exit_group -173 ") &&
+	   info.start == 1795704180, "auditd: the same in the order of ausearch, with dates of the C locale");
 	ok(sample("lidds.sc", TRACE_LIDDS, ARCH_X86_64,
 		  "10244:wait4 10244:clone +10300<10244/10300 10300:open 10300:pread64 10300:rseq 10300:execve !10300/0 gap0 "
 		  "10300:exit_group -10300 ") && info.start == 1631209047 && last_time == 1631209047762231000, "LID-DS");
