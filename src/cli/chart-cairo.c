@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define PIXELS_PER_POINT 2.0 /* PNG: sharp on dense screens, too */
 
@@ -434,6 +435,7 @@ int chart_write(const struct chart *chart, const char *path, enum chart_format f
 {
 	_cleanup_fclose_ FILE *file = NULL;
 	char part[4096];
+	struct stat st;
 	int r;
 
 	width = width ? width : 1200;
@@ -441,6 +443,12 @@ int chart_write(const struct chart *chart, const char *path, enum chart_format f
 	if (!strcmp(path, "-")) {
 		r = draw_file(chart, format, width, height, stdout);
 		return r < 0 ? errmsg_errno(err, r, "standard output", "cannot write the chart") : 0;
+	}
+	/* A pipe or device is written to, not replaced. */
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+		file = S_ISDIR(st.st_mode) ? NULL : fopen(path, "we");
+		r = file ? draw_file(chart, format, width, height, file) : S_ISDIR(st.st_mode) ? -EISDIR : -errno;
+		return r < 0 ? errmsg_errno(err, r, path, "cannot write the chart") : 0;
 	}
 	if (snprintf(part, sizeof(part), "%s.part", path) >= (int)sizeof(part))
 		return errmsg_errno(err, -ENAMETOOLONG, path, "cannot write the chart");

@@ -18,6 +18,7 @@ struct source_config {
 	bool listen;
 	const char *socket;  /* NULL: the usual one */
 	bool follow_fork, follow_exec, origins;
+	int interrupt;       /* of a trace that is a pipe: readable when it is not to be waited for; 0 = none */
 };
 
 struct source {

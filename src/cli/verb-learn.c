@@ -155,7 +155,7 @@ static int read_trace(struct learning *l, struct trace_reader *reader, struct tr
 		if (r < 0)
 			return errmsg_errno(err, r, l->sources.paths[i], "learning");
 		if (interrupted(l))
-			return errmsg_set(err, -EINTR, NULL, 0, "interrupted: nothing was learned, the profile is as it was before");
+			return -EINTR;
 		if (l->sources.bytes > 0)
 			share = ((double)l->bytes_done + (share > 0 ? share : 0) * (double)l->sources.sizes[i]) /
 				(double)l->sources.bytes;
@@ -272,7 +272,7 @@ static int learn_trace(struct learning *l, size_t i, struct errmsg *err)
 	enum syscall_arch arch;
 	int r;
 
-	r = trace_reader_open(path, l->format, &reader, err);
+	r = trace_reader_open_interruptible(path, l->format, MAX(l->signals, 0), &reader, err);
 	if (r < 0)
 		return r;
 	info = trace_reader_info(reader);
@@ -391,7 +391,9 @@ static int learn_all(struct learning *l, struct errmsg *err)
 		return errmsg_errno(err, -ENOMEM, NULL, "learning");
 	for (size_t i = 0; i < l->sources.n; i++) {
 		r = learn_trace(l, i, err);
-		if (r < 0 && r != -EINTR && r != -ENOMEM && !l->fatal && l->config->keep_going) {
+		if (r == -EINTR)
+			return errmsg_set(err, r, NULL, 0, "interrupted: nothing was learned, the profile is as it was before");
+		if (r < 0 && r != -ENOMEM && !l->fatal && l->config->keep_going) {
 			note(l, err);
 			l->damaged++;
 		} else if (r < 0) {

@@ -334,7 +334,8 @@ static int take_over_signals(struct run *run)
 	sigset_t set;
 
 	sigemptyset(&set);
-	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+	/* The last two are for live sources only: a trace can wait while we are stopped. */
+	for (size_t i = 0; i < ARRAY_SIZE(signals) - (run->config.source.trace ? 2 : 0); i++)
 		sigaddset(&set, signals[i]);
 	run->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (run->signals < 0)
@@ -342,7 +343,22 @@ static int take_over_signals(struct run *run)
 	sigaddset(&set, SIGPIPE);
 	sigprocmask(SIG_BLOCK, &set, &run->mask);
 	run->config.source.targets.mask = &run->mask;
+	run->config.source.interrupt = run->signals;
 	return 0;
+}
+
+/* From here on Ctrl-C ends us at once, whatever we wait for. timeout(1) and shells send one wish to end as several signals. */
+static void let_signals_end_us(const struct run *run)
+{
+	sigset_t same;
+
+	sigemptyset(&same);
+	sigaddset(&same, SIGINT);
+	sigaddset(&same, SIGTERM);
+	sigaddset(&same, SIGHUP);
+	while (run->reason && sigtimedwait(&same, NULL, &(struct timespec){ .tv_nsec = 200000000 }) > 0)
+		;
+	sigprocmask(SIG_SETMASK, &run->mask, NULL);
 }
 
 static long milliseconds(void)
@@ -406,6 +422,8 @@ static int monitor_source(struct run *run)
 			r = guarding_dispatch(&run->guarding, run->err);
 		else
 			r = source_dispatch(&run->source, take_events, run, run->err);
+		if (r == -EINTR) /* a pipe gives nothing, and a signal wants to be taken */
+			continue;
 		if (r < 0)
 			return r;
 		ended = !r;
@@ -514,6 +532,7 @@ static int run_monitor(struct run *run, const char *profile)
 	const struct monitor_config *config = &run->config;
 	bool log_to_stdout = config->log && !strcmp(config->log, "-");
 	struct errmsg warning;
+	sigset_t blocked;
 	char losses[256];
 	struct monitor_report_config report = {
 		.profile_path = profile, .trace_path = config->source.trace, .log_path = config->log,
@@ -542,7 +561,10 @@ static int run_monitor(struct run *run, const char *profile)
 		service_hand_over(&run->messages, !run->connection);
 	if (!report.quiet && !run->messages.syslog)
 		print_start(run, profile);
+	/* A log that is a named pipe waits for its reader: meanwhile Ctrl-C ends us. */
+	sigprocmask(SIG_SETMASK, &run->mask, &blocked);
 	r = monitor_report_init(&run->report, &report, run->err);
+	sigprocmask(SIG_SETMASK, &blocked, NULL);
 	if (r < 0)
 		return r;
 	r = monitor_source(run);
@@ -551,8 +573,7 @@ static int run_monitor(struct run *run, const char *profile)
 		errmsg_set(&warning, 0, NULL, 0, "%s", losses);
 		monitor_report_message(&run->report, &warning);
 	}
-	/* From here on Ctrl-C ends us at once, whatever we wait for. */
-	sigprocmask(SIG_SETMASK, &run->mask, NULL);
+	let_signals_end_us(run);
 	monitor_report_finish(&run->report, run->reason);
 	return r;
 }

@@ -356,8 +356,8 @@ static void say_result(const struct recording *recording, double seconds)
 	if (stats.unknown_origins && !recording->config.no_origins)
 		snprintf(unknown, sizeof(unknown), "; where %" PRIu64 " of them came from is not known", stats.unknown_origins);
 	if ((!recording->config.quiet && !recording->messages.syslog) || recording->gaps)
-		messages_note(&recording->messages, "recorded %" PRIu64 " call%s of %" PRIu64 " thread%s%s%s in %.1f s; %s%s",
-			      recording->calls, recording->calls == 1 ? "" : "s", recording->n_threads, recording->n_threads == 1 ? "" : "s", recording->sensor ? " by " : "",
+		messages_note(&recording->messages, "%s %" PRIu64 " call%s of %" PRIu64 " thread%s%s%s in %.1f s; %s%s",
+			      recording->sensor ? "recorded" : "converted", recording->calls, recording->calls == 1 ? "" : "s", recording->n_threads, recording->n_threads == 1 ? "" : "s", recording->sensor ? " by " : "",
 			      recording->sensor ? recording->sensor->info.name : "", seconds, gaps, unknown);
 }
 
@@ -418,6 +418,34 @@ static int trace_live(struct recording *recording, struct errmsg *err)
 	return MIN(r, finished);
 }
 
+/* A recording that was cut off is made whole by converting it. Its name's ".part" is what we write to, too. */
+static int check_overwriting(const struct recording *recording, const char *path, struct errmsg *err)
+{
+	char part[PATH_MAX + 8];
+	struct stat in, out;
+
+	snprintf(part, sizeof(part), "%s.part", recording->config.output ? recording->config.output : "");
+	if (stat(path, &in) < 0 || stat(part, &out) < 0 || in.st_dev != out.st_dev || in.st_ino != out.st_ino)
+		return 0;
+	return errmsg_set(err, -EINVAL, path, 0, "it would be written over while it is read: rename it, or name another output");
+}
+
+/* After an error. What was whole of a damaged file is kept, under its name; of anything else, nothing. */
+static int end_conversion(struct recording *recording, int error, struct errmsg *err)
+{
+	size_t n = strlen(err->text);
+
+	if (error == -EBADMSG && recording->calls && finish(recording, NULL) >= 0) {
+		if (recording->config.output)
+			snprintf(err->text + n, sizeof(err->text) - n, " and are in %.200s", recording->config.output);
+		return error;
+	}
+	for (size_t i = 0; i < recording->n_writers; i++)
+		trace_writer_discard(recording->writers[i]);
+	recording->n_writers = 0;
+	return error;
+}
+
 static int trace_file(struct recording *recording, const char *path, struct errmsg *err)
 {
 	_cleanup_(trace_reader_closep) struct trace_reader *reader = NULL;
@@ -427,8 +455,10 @@ static int trace_file(struct recording *recording, const char *path, struct errm
 	struct progress progress;
 	struct event events[4096];
 	ssize_t n = 0;
-	int r = trace_reader_open(path, TRACE_AUTO, &reader, err);
+	int r = check_overwriting(recording, path, err);
 
+	if (r >= 0)
+		r = trace_reader_open_interruptible(path, TRACE_AUTO, recording->interrupts, &reader, err);
 	if (r < 0)
 		return r;
 	if (config->stream) {
@@ -450,8 +480,8 @@ static int trace_file(struct recording *recording, const char *path, struct errm
 		progress_update(&progress, trace_reader_progress(reader), "%s", path);
 	}
 	progress_done(&progress);
-	if (n < 0 || r < 0)
-		return n < 0 ? (int)n : r;
+	if ((n < 0 && n != -EINTR) || r < 0)
+		return end_conversion(recording, n < 0 ? (int)n : r, err);
 	r = finish(recording, err);
 	if (r >= 0)
 		say_result(recording, (double)(now_ns() - start) / 1e9);

@@ -37,7 +37,7 @@ static int replay_open(const struct sensor_config *config, struct sensor **ret_s
 	replay->sensor.ops = &sensor_replay;
 	replay->sensor.exit_status = -1;
 	replay->origins = config->origins;
-	r = trace_reader_open(config->targets[0].name, TRACE_AUTO, &replay->reader, err);
+	r = trace_reader_open_interruptible(config->targets[0].name, TRACE_AUTO, config->interrupt, &replay->reader, err);
 	if (r < 0) {
 		replay_close(&replay->sensor);
 		return r;

@@ -56,6 +56,7 @@ struct sensor_config {
 	bool origins;        /* look at where calls come from: event.origin */
 	bool sites;          /* and say exactly where: event.site, with sensor_modules() */
 	bool times;          /* fill event.time */
+	int interrupt;       /* FILE: when this descriptor is readable, a pipe is not waited for (-EINTR); 0 = none */
 	bool insist;         /* better refuse to open than not see the origins that were asked for */
 };
 

@@ -2,6 +2,7 @@
 #include "trace/input.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -9,17 +10,22 @@
 
 #define INPUT_SIZE (256U << 10) /* at first; stays inside the second-level cache */
 
-int input_open(struct input *input, const char *path, struct errmsg *err)
+int input_open(struct input *input, const char *path, int interrupt, struct errmsg *err)
 {
 	bool standard = !strcmp(path, "-");
 	/* A duplicate, so that closing is the same for both. */
-	int fd = standard ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	int fd = standard ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) :
+			    open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (interrupt ? O_NONBLOCK : 0)), r;
 
 	if (fd < 0) {
 		*input = (struct input){ .fd = -1 };
 		return errmsg_errno(err, -errno, standard ? "standard input" : path, "cannot open it");
 	}
-	return input_open_fd(input, fd, standard ? "standard input" : path, err);
+	r = input_open_fd(input, fd, standard ? "standard input" : path, err);
+	if (!standard && interrupt)
+		fcntl(fd, F_SETFL, O_RDONLY);
+	input->interrupt = interrupt;
+	return r;
 }
 
 int input_open_fd(struct input *input, int fd, const char *name, struct errmsg *err)
@@ -51,6 +57,17 @@ void input_close(struct input *input)
 	*input = (struct input){ .fd = -1 };
 }
 
+/* Until there is something to read, or it shall not be waited for. A named pipe that nobody has opened yet is not at its end. */
+static int wait_for_more(const struct input *input, struct errmsg *err)
+{
+	struct pollfd fds[] = { { .fd = input->fd, .events = POLLIN }, { .fd = input->interrupt, .events = POLLIN } };
+
+	while (poll(fds, 2, -1) < 0)
+		if (errno != EINTR)
+			return errmsg_errno(err, -errno, input->name, "cannot wait for it");
+	return fds[0].revents ? 0 : errmsg_set(err, -EINTR, input->name, 0, "interrupted while waiting for it");
+}
+
 int input_fill(struct input *input, struct errmsg *err)
 {
 	size_t kept = (size_t)(input->end - input->at);
@@ -77,6 +94,10 @@ int input_fill(struct input *input, struct errmsg *err)
 	}
 	input->at = input->buffer;
 	input->end = input->buffer + kept;
+	if (input->interrupt && !input->size && wait_for_more(input, err) < 0) {
+		memset(input->end, '\n', INPUT_PADDING);
+		return -EINTR;
+	}
 	do
 		n = read(input->fd, input->end, input->allocated - kept);
 	while (n < 0 && errno == EINTR);

@@ -24,14 +24,17 @@ struct input {
 	bool eof;            /* nothing follows end */
 	uint64_t offset;     /* of end in the file */
 	uint64_t size;       /* of the file, 0 = not known (pipe) */
+	int interrupt;       /* 0 = none; while it is readable nothing is waited for (-EINTR) */
 	unsigned long line;  /* lines before at, kept by those who read lines */
 };
 
-int input_open(struct input *input, const char *path, struct errmsg *err);
+/* interrupt: a descriptor, 0 = none. A named pipe is waited for when it is read, not here. */
+int input_open(struct input *input, const char *path, int interrupt, struct errmsg *err);
 int input_open_fd(struct input *input, int fd, const char *name, struct errmsg *err); /* fd is the input's, also on failure */
 void input_close(struct input *input);
 
-/* Reads more, keeping [at, end) (which may move). 1: there is more now, 0: the input is at its end; -EFBIG: INPUT_MAX. */
+/* Reads more, keeping [at, end) (which may move). 1: there is more now, 0: the input is at its end; -EFBIG: INPUT_MAX;
+ * -EINTR: interrupted. */
 int input_fill(struct input *input, struct errmsg *err);
 
 /* At least n bytes at hand: 1; 0 if the input ends before. */

@@ -33,7 +33,7 @@ int trace_format_by_name(const char *name)
 }
 
 /* fd -1: opens name as a path. */
-static int reader_open(int fd, const char *name, enum trace_format format, struct trace_reader **ret_reader,
+static int reader_open(int fd, const char *name, enum trace_format format, int interrupt, struct trace_reader **ret_reader,
 		       struct errmsg *err)
 {
 	_cleanup_(trace_reader_closep) struct trace_reader *reader = calloc(1, sizeof(*reader));
@@ -45,7 +45,7 @@ static int reader_open(int fd, const char *name, enum trace_format format, struc
 	}
 	reader->input.fd = -1;
 	modules_init(&reader->modules);
-	r = fd < 0 ? input_open(&reader->input, name, err) : input_open_fd(&reader->input, fd, name, err);
+	r = fd < 0 ? input_open(&reader->input, name, interrupt, err) : input_open_fd(&reader->input, fd, name, err);
 	if (r >= 0)
 		r = input_need(&reader->input, 1, err);
 	if (r < 0)
@@ -76,13 +76,19 @@ static int reader_open(int fd, const char *name, enum trace_format format, struc
 int trace_reader_open(const char *path, enum trace_format format, struct trace_reader **ret_reader,
 		      struct errmsg *err)
 {
-	return reader_open(-1, path, format, ret_reader, err);
+	return reader_open(-1, path, format, 0, ret_reader, err);
+}
+
+int trace_reader_open_interruptible(const char *path, enum trace_format format, int interrupt, struct trace_reader **ret_reader,
+				    struct errmsg *err)
+{
+	return reader_open(-1, path, format, interrupt, ret_reader, err);
 }
 
 int trace_reader_open_fd(int fd, const char *name, enum trace_format format, struct trace_reader **ret_reader,
 			 struct errmsg *err)
 {
-	return reader_open(fd, name, format, ret_reader, err);
+	return reader_open(fd, name, format, 0, ret_reader, err);
 }
 
 ssize_t trace_reader_read(struct trace_reader *reader, struct event *events, size_t n, struct errmsg *err)

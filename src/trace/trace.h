@@ -50,6 +50,13 @@ struct trace_reader;
 int trace_reader_open(const char *path, enum trace_format format, struct trace_reader **ret_reader,
 		      struct errmsg *err);
 
+/*
+ * The same; when the descriptor interrupt is readable (0: there is none), neither this nor trace_reader_read() waits for a pipe
+ * any more: they return -EINTR.
+ */
+int trace_reader_open_interruptible(const char *path, enum trace_format format, int interrupt, struct trace_reader **ret_reader,
+				    struct errmsg *err);
+
 /* The same from a file descriptor, which is the reader's from here on, also on failure; name is for messages. */
 int trace_reader_open_fd(int fd, const char *name, enum trace_format format, struct trace_reader **ret_reader,
 			 struct errmsg *err);
@@ -90,5 +97,6 @@ int trace_writer_flush(struct trace_writer *writer, struct errmsg *err); /* what
 int trace_writer_finish(struct trace_writer *writer, struct errmsg *err); /* flush, sync, rename; then only close */
 struct trace_writer *trace_writer_close(struct trace_writer *writer); /* without finish: the .part file is kept if it holds events */
 DEFINE_CLEANUP(struct trace_writer *, trace_writer_close)
+struct trace_writer *trace_writer_discard(struct trace_writer *writer); /* the .part file is removed in any case */
 
 #endif

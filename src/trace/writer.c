@@ -101,6 +101,13 @@ int trace_writer_finish(struct trace_writer *writer, struct errmsg *err)
 	return r < 0 ? r : output_finish(&writer->output, err);
 }
 
+struct trace_writer *trace_writer_discard(struct trace_writer *writer)
+{
+	if (writer)
+		writer->events = 0;
+	return trace_writer_close(writer);
+}
+
 struct trace_writer *trace_writer_close(struct trace_writer *writer)
 {
 	if (!writer)
