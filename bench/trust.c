@@ -117,7 +117,7 @@ static bool alarms(const struct session *session, const struct image *image, con
 }
 
 struct promise {
-	double stated, high, thin, alarms, sessions, worst, trained;
+	double stated, high, alike, thin, alarms, sessions, worst, trained;
 };
 
 static void promise_once(const struct sessions *train, const struct sessions *fresh, double rate, struct promise *sum)
@@ -141,6 +141,7 @@ static void promise_once(const struct sessions *train, const struct sessions *fr
 	image_free(&image);
 	sum->stated += c.expected;
 	sum->high += c.high;
+	sum->alike += c.alike;
 	sum->thin += c.thin;
 	sum->alarms += n;
 	sum->sessions += (double)fresh->n;
@@ -169,8 +170,8 @@ static void promise(int argc, char **argv)
 			else if (half[0].n && half[1].n)
 				promise_once(&half[0], &half[1], percent / 100.0, &sum);
 		}
-		printf("asked %d %%: stated %.2f %% (up to %.1f)%s, achieved %.2f %% of %.0f new sessions%s; trained on %.0f\n", percent,
-		       100 * sum.stated / runs, 100 * sum.high / runs, sum.thin > 0 ? ", said to be thin" : "",
+		printf("asked %d %%: stated %.2f %% (up to %.1f), %.2f %% if alike%s, achieved %.2f %% of %.0f new sessions%s; trained on %.0f\n", percent,
+		       100 * sum.stated / runs, 100 * sum.high / runs, 100 * sum.alike / runs, sum.thin > 0 ? ", said to be thin" : "",
 		       100 * sum.alarms / fmax(sum.sessions, 1), sum.sessions / runs, sum.alarms > 2 * sum.stated / runs * sum.sessions ?
 		       " MORE THAN TWICE" : "", sum.trained / runs);
 	}

@@ -439,9 +439,11 @@ static int report(struct learning *l, struct errmsg *err)
 				    completeness_json(&completeness, profile_info(l->profile)->arch));
 		json_object_set_new(json, "outliers", l->outliers_json ? TAKE_PTR(l->outliers_json) : json_array());
 		if (*l->calibration.text)
-			json_object_set_new(json, "threshold", json_pack("{s:s,s:f,s:f,s:f,s:b}", "text", l->calibration.text,
+			json_object_set_new(json, "threshold", json_pack("{s:s,s:f,s:f,s:f,s:f,s:b}", "text", l->calibration.text,
 									 "expected", l->calibration.expected, "low",
-									 l->calibration.low, "high", l->calibration.high,
+									 l->calibration.low, "high", l->calibration.high, "alike",
+									 l->calibration.thin ? l->calibration.alike :
+											       l->calibration.expected,
 									 "thin", (int)l->calibration.thin));
 		json_object_set_new(json, "outliers_left_out", json_boolean(l->config->leave_out && l->outliers.n));
 		json_dumpf(json, stdout, JSON_INDENT(2));

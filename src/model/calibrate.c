@@ -6,7 +6,8 @@
 
 #include "model/limits.h"
 
-#define Z95 1.959963984540054
+#define Z95         1.959963984540054
+#define ALIKE_FOLDS 20
 
 struct calibrating {
 	const struct folds *folds;
@@ -86,21 +87,23 @@ void calibration_say(struct calibration *c, const struct calibrate_config *confi
 	const char *before = config->per_day ? "" : "false alarms in ";
 	const char *after = config->per_day ? " false alarms a day" : " % of sessions";
 	double scale = config->per_day ? 1 : 100;
-	char rate[16], expected[16], low[16], high[16];
+	const char *unit = config->per_day ? "" : " %";
+	char rate[16], expected[16], low[16], high[16], alike[16];
 
 	number(config->rate * scale, rate);
 	number(c->expected * scale, expected);
 	number(c->low * scale, low);
 	number(c->high * scale, high);
+	number(c->alike * scale, alike);
 	if (!c->effective)
 		snprintf(c->text, sizeof(c->text),
 			 "nothing to estimate false alarms from, as there are no two different sessions: the threshold is a default; "
 			 "about %.0f sessions would do", c->needed);
 	else if (c->thin)
 		snprintf(c->text, sizeof(c->text),
-			 "training is too thin to promise %s%s%s: expect %s%s (95 %%: %s to %s), from %.0f sessions, worth %.0f "
-			 "independent ones; about %.0f would do", before, rate, after, expected, config->per_day ? "" : " %", low, high,
-			 c->sessions, c->effective, c->needed);
+			 "training is too thin to promise %s%s%s: expect %s%s if new sessions are like the recorded ones, %s%s "
+			 "(95 %%: %s to %s) if they differ as its kinds of sessions do; it has %.0f sessions, worth %.0f independent ones; "
+			 "about %.0f would do", before, rate, after, alike, unit, expected, unit, low, high, c->sessions, c->effective, c->needed);
 	else
 		snprintf(c->text, sizeof(c->text),
 			 "expect %s%s%s (95 %%: %s to %s), estimated by leaving out each of %.0f groups of similar sessions among %.0f%s",
@@ -168,7 +171,34 @@ int calibrating_end(struct calibrating *from, struct calibration *ret_calibratio
 	return 0;
 }
 
-int calibrate_folds(const struct folds *folds, const struct calibrate_config *config, double sessions_per_day,
+int calibrate_alike(struct folds *folds, const struct calibrate_config *config, double sessions_per_day,
+		    struct calibration *calibration, struct errmsg *err)
+{
+	_cleanup_free_ struct peaks *peaks = calloc(folds->n_sessions + 1, sizeof(*peaks));
+	_cleanup_(calibrating_freep) struct calibrating *calibrating = NULL;
+	double alarms = 0;
+	int r;
+
+	if (!calibration->thin || !calibration->effective)
+		return 0;
+	if (!peaks)
+		return errmsg_errno(err, -ENOMEM, NULL, "calibration");
+	r = calibrating_new(folds, config, sessions_per_day, &calibrating, err);
+	if (r < 0)
+		return r;
+	folds_deal(folds, ALIKE_FOLDS);
+	r = folds_each(folds, calibrating_fold, calibrating, NULL, NULL, err);
+	if (r < 0)
+		return r;
+	join_pieces(folds, calibrating->pieces, peaks);
+	for (size_t i = 0; i < folds->n_sessions; i++)
+		alarms += peaks[i].copies == 1 && peaks_alarm(&peaks[i], &calibration->policy);
+	calibration->alike = fmin(calibration->expected, fmax(alarms, 1) / (calibration->sessions + 1) * calibrating->unit);
+	calibration_say(calibration, config);
+	return 0;
+}
+
+int calibrate_folds(struct folds *folds, const struct calibrate_config *config, double sessions_per_day,
 		    struct calibration *ret_calibration, struct errmsg *err)
 {
 	_cleanup_(calibrating_freep) struct calibrating *calibrating = NULL;
@@ -176,7 +206,9 @@ int calibrate_folds(const struct folds *folds, const struct calibrate_config *co
 
 	if (r >= 0)
 		r = folds_each(folds, calibrating_fold, calibrating, NULL, NULL, err);
-	return r < 0 ? r : calibrating_end(calibrating, ret_calibration, err);
+	if (r >= 0)
+		r = calibrating_end(calibrating, ret_calibration, err);
+	return r < 0 ? r : calibrate_alike(folds, config, sessions_per_day, ret_calibration, err);
 }
 
 void policy_set(struct policy *policy, double threshold, const unsigned means[MEAN_WINDOWS], enum score_reading reading)

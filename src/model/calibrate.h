@@ -13,6 +13,10 @@
  * similar sessions alarm together, so that they are worth fewer independent ones). With fewer of these than 3 / rate (the
  * rule of three: 3 / n is the upper bound for what was seen 0 times of n) limits are not set under a floor, and if the
  * interval goes beyond twice the rate, the training is called thin.
+ *
+ * Leaving out all that is similar asks for sessions as new as the recorded kinds are to each other. Thin training has few kinds,
+ * and a service that goes on doing what was recorded alarms far less; so there the rate at the same limits is given, too,
+ * with pieces left out at random. One of several equal sessions is not new then.
  */
 #ifndef IMSAFE_MODEL_CALIBRATE_H
 #define IMSAFE_MODEL_CALIBRATE_H
@@ -37,11 +41,12 @@ struct calibrate_config {
 struct calibration {
 	struct policy policy; /* windows, limits, min_calls, reading; not yet armed */
 	double expected, low, high; /* rate expected on new sessions, with its 95 % interval, in the target's unit */
+	double alike;         /* if thin: the same rate where new sessions are like the recorded ones; else 0 */
 	double sessions, clusters;  /* what it rests on: sessions, folds of similar ones */
 	double effective;     /* how many independent sessions they are worth; 0: there was nothing to compare */
 	double needed;        /* sessions needed to promise the target */
 	bool thin;            /* too little training data to promise the target; text says so */
-	char text[256];       /* one sentence for people: the rate, the interval, how it was estimated */
+	char text[384];       /* one sentence for people: the rate, the interval, how it was estimated */
 };
 
 #define RATE_DEFAULT 0.01
@@ -80,8 +85,12 @@ DEFINE_CLEANUP(struct calibrating *, calibrating_free)
 int calibrating_fold(void *calibrating, uint32_t fold, const struct image *image);
 int calibrating_end(struct calibrating *calibrating, struct calibration *ret_calibration, struct errmsg *err);
 
-/* All of it, from a folds. */
-int calibrate_folds(const struct folds *folds, const struct calibrate_config *config, double sessions_per_day,
+/* If the calibration is thin: what it promises where new sessions are like the recorded ones. Deals the folds anew. */
+int calibrate_alike(struct folds *folds, const struct calibrate_config *config, double sessions_per_day,
+		    struct calibration *calibration, struct errmsg *err);
+
+/* All of it, from a folds, which may be dealt anew. */
+int calibrate_folds(struct folds *folds, const struct calibrate_config *config, double sessions_per_day,
 		     struct calibration *ret_calibration, struct errmsg *err);
 
 /* Puts the text into words again from the numbers. */

@@ -210,6 +210,13 @@ int folds_prepare(struct folds *folds)
 	return r < 0 ? r : folds_grams_sort(folds->grams);
 }
 
+void folds_deal(struct folds *folds, unsigned n_folds)
+{
+	folds->n_folds = (unsigned)MIN((size_t)n_folds, folds->n_pieces);
+	for (size_t i = 0; i < folds->n_pieces; i++)
+		folds->pieces[i].fold = (uint32_t)(i % folds->n_folds);
+}
+
 int folds_image(const struct folds *folds, uint32_t without, struct image *ret_image, struct errmsg *err)
 {
 	struct counts counts;

@@ -62,6 +62,12 @@ int folds_add(struct folds *folds, const struct session *session, uint64_t copie
 /* After the last session: puts them in order, makes pieces and folds. Nothing is added any more. -ENOMEM. */
 int folds_prepare(struct folds *folds);
 
+/*
+ * Deals the pieces out to so many folds in turn, similar ones apart: what is left out of an image is then like what is in
+ * it. Until then folds are as folds_prepare() made them.
+ */
+void folds_deal(struct folds *folds, unsigned n_folds);
+
 /* All sessions that a profile keeps, prepared. */
 int folds_load(struct profile *profile, struct folds **ret_folds, struct errmsg *err);
 

@@ -7,7 +7,7 @@
 
 #include "model/profile-internal.h"
 
-#define SCORING 8 /* counted up whenever the same profile would be scored or calibrated differently */
+#define SCORING 9 /* counted up whenever the same profile would be scored or calibrated differently */
 
 static uint64_t mix(uint64_t hash, uint64_t value)
 {
@@ -61,9 +61,9 @@ static uint64_t hash_config(const struct calibrate_config *config)
 }
 
 /* Doubles are written as their bits: exact, and the same in every locale. */
-static double *const *estimates(struct calibration *c, double *fields[8])
+static double *const *estimates(struct calibration *c, double *fields[9])
 {
-	double *all[8] = { &c->expected, &c->low, &c->high, &c->sessions, &c->clusters, &c->effective, &c->needed, NULL };
+	double *all[9] = { &c->expected, &c->low, &c->high, &c->alike, &c->sessions, &c->clusters, &c->effective, &c->needed, NULL };
 
 	memcpy(fields, all, sizeof(all));
 	return fields;
@@ -73,7 +73,7 @@ static bool parse(const char *text, const struct calibrate_config *config, struc
 {
 	struct calibration c = { .policy = { .reading = (__u8)config->reading, .foreign = 1 } };
 	unsigned numbers[2 * MEAN_WINDOWS + 2];
-	double *fields[8];
+	double *fields[9];
 	int used = 0;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(numbers); i++) {
@@ -131,7 +131,7 @@ int profile_remember_calibration(struct profile *p, uint64_t state, const struct
 {
 	_cleanup_statement_ sqlite3_stmt *forget = NULL, *remember = NULL;
 	struct calibration c = *calibration;
-	double *fields[8];
+	double *fields[9];
 	char text[512];
 	size_t n = 0;
 	int r;

@@ -167,6 +167,30 @@ static double achieved(unsigned sessions, double rate, struct calibration *ret_c
 	return (double)n / NEW;
 }
 
+/* A service of a few kinds of processes, each of which comes again and again, hardly changed. */
+static void check_alike(void)
+{
+	enum { KINDS = 12, TIMES = 4 };
+	_cleanup_(folds_freep) struct folds *folds = folds_new(6);
+	struct calibrate_config config = { .rate = 0.01 };
+	struct calibration c = { 0 };
+	uint16_t symbols[LONGEST];
+
+	for (unsigned i = 0; i < KINDS * TIMES; i++) {
+		struct session session = { .symbols = symbols, .n = 0 };
+		unsigned kind = i % KINDS;
+
+		symbols[session.n++] = SYMBOL_FORK;
+		for (unsigned call = 0; call < 100 + 10 * (i / KINDS); call++)
+			symbols[session.n++] = (uint16_t)(kind * 40 + call % (10 + kind));
+		if (folds_add(folds, &session, 1, 1) < 0)
+			ok(false, "folds_add");
+	}
+	ok(folds_prepare(folds) == 0 && calibrate_folds(folds, &config, 0, &c, NULL) == 0 && c.thin, "%s", c.text);
+	ok(c.expected > 0.9, "another kind than those recorded would alarm");
+	ok(c.alike == 1. / (KINDS * TIMES + 1), "one that was recorded would not");
+}
+
 /* A threshold that somebody chose. */
 static void check_given(void)
 {
@@ -200,7 +224,7 @@ static void check_promise(void)
 	ok(!memcmp(&c, &again, sizeof(c)), "the same training gives the same calibration");
 	state = 8;
 	share = achieved(12, 0.01, &c);
-	ok(c.thin && c.expected > 0.01 && strstr(c.text, "too thin"), "%s", c.text);
+	ok(c.thin && c.expected > 0.01 && c.alike > 0 && c.alike <= c.expected && strstr(c.text, "too thin"), "%s", c.text);
 	ok(share <= 2 * c.expected, "stated %.3f, achieved %.4f", c.expected, share);
 	state = 9;
 	share = achieved(1, 0.01, &c);
@@ -222,6 +246,7 @@ int main(void)
 	check_limits();
 	check_thin();
 	check_given();
+	check_alike();
 	check_promise();
 	return tap_done();
 }
