@@ -39,6 +39,6 @@ install: $(BUILD)/build.ninja
 	@sed -n 's|^Installing src/cli/imsafe to |imsafe is in |p' $(BUILD)/install.log
 
 clean:
-	rm -rf $(BUILD) build-asan build-tsan build-lean imsafe-lab
+	rm -rf $(BUILD) build-asan build-tsan build-lean build-servers imsafe-lab
 
 .PHONY: all lab check bench install clean

@@ -11,6 +11,7 @@
 
 struct lab_config {
 	const char *dir, *sensor, *server;
+	unsigned sessions, port;
 	bool step;
 };
 
@@ -19,6 +20,8 @@ static const struct option_spec options[] = {
 	OPTION_STRING(0, "sensor", "NAME", struct lab_config, sensor, "ebpf (the driver), ptrace, or auto: the best that works here (default)"),
 	OPTION_STRING(0, "server", "NAME", struct lab_config, server,
 		      "lab (default), or a stock server with a back door: vsftpd, proftpd, pure-ftpd, or its path"),
+	OPTION_UINT('n', "sessions", "N", struct lab_config, sessions, 1, 10000, "how many normal sessions to learn from (200)"),
+	OPTION_UINT('p', "port", "N", struct lab_config, port, 1024, 65000, "where the server listens, or the next free one (2121)"),
 	OPTION_FLAG(0, "step", struct lab_config, step, "wait for Enter before each step"),
 	OPTION_END
 };
@@ -37,7 +40,8 @@ const struct verb verb_lab = {
 	.examples = "  imsafe lab\n"
 		    "  imsafe lab --step                     at your own pace\n"
 		    "  sudo imsafe lab --sensor=ebpf         with the driver\n"
-		    "  imsafe lab --server=vsftpd            train on the distribution's vsftpd\n",
+		    "  imsafe lab --server=vsftpd            train on the distribution's vsftpd\n"
+		    "  imsafe lab --sessions=10              what too little training does\n",
 	.options = options,
 	.run = verb_lab_run,
 };
@@ -83,7 +87,8 @@ static int find_server(const char *name, char ret_server[PATH_MAX], struct errms
 static int verb_lab_run(int argc, char **argv)
 {
 	static const char *const sensors[] = { "auto", "ebpf", "ptrace", NULL };
-	struct lab_config config = { .dir = "imsafe-lab", .sensor = "auto", .server = "lab" };
+	struct lab_config config = { .dir = "imsafe-lab", .sensor = "auto", .server = "lab", .sessions = 200, .port = 2121 };
+	char sessions[16], port[16];
 	char self[PATH_MAX], folder[PATH_MAX], walk[PATH_MAX + 8], server[PATH_MAX];
 	struct errmsg err = { 0 };
 	ssize_t n;
@@ -111,7 +116,9 @@ static int verb_lab_run(int argc, char **argv)
 	}
 	self[n] = '\0';
 	snprintf(walk, sizeof(walk), "%s/walk", lab_folder(self, folder));
-	execl("/bin/sh", "sh", walk, self, config.dir, config.sensor, server, config.step ? "step" : "go", NULL);
+	snprintf(sessions, sizeof(sessions), "%u", config.sessions);
+	snprintf(port, sizeof(port), "%u", config.port);
+	execl("/bin/sh", "sh", walk, self, config.dir, config.sensor, server, sessions, port, config.step ? "step" : "go", NULL);
 	errmsg_errno(&err, -errno, "/bin/sh", "cannot be started");
 fail:
 	errmsg_print(&err, stderr, argv[0]);
