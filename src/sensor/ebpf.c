@@ -22,6 +22,7 @@
 #define RING_MIN     (512UL << 10)
 #define RING_MAX     (16UL << 20)
 #define BATCH        1024
+#define NO_MODULE    UINT32_MAX   /* asked for, and there is no room for it */
 #define DISPATCH_MAX (1UL << 20)  /* events, so that a flood does not keep the caller from its other work */
 
 struct ebpf {
@@ -39,8 +40,7 @@ struct ebpf {
 	int timer;
 	char application[PATH_MAX];
 	char build_id[41];
-	uint32_t *module;      /* the kernel side's numbers to those of sensor.modules */
-	uint64_t modules;      /* how many the kernel side had when we last looked */
+	uint32_t *module;      /* the kernel side's numbers to those of sensor.modules; 0: not asked for yet */
 	uint64_t told_calls, told_exits, told_refused, told_misses;
 	unsigned ticks;
 	struct seeded *seeded;
@@ -228,10 +228,7 @@ static int find_modules(struct ebpf *e)
 	int map = bpf_map__fd(e->bpf->maps.modules);
 	struct driver_file file, *last = NULL, next;
 	struct driver_module module;
-	uint64_t n = e->bpf->bss->shared.modules;
 
-	if (n == e->modules)
-		return 0;
 	while (!bpf_map_get_next_key(map, last, &next)) {
 		file = next;
 		last = &file;
@@ -241,9 +238,8 @@ static int find_modules(struct ebpf *e)
 
 		if (index == -ENOMEM)
 			return index;
-		e->module[module.index] = index > 0 ? (uint32_t)index : 0;
+		e->module[module.index] = index > 0 ? (uint32_t)index : NO_MODULE;
 	}
-	e->modules = n;
 	return 0;
 }
 
@@ -259,7 +255,7 @@ static int translate_site(struct ebpf *e, struct event *event)
 		if (r < 0)
 			return r;
 	}
-	event->site = e->module[module] ? SITE(e->module[module], SITE_OFFSET(event->site)) : 0;
+	event->site = e->module[module] && e->module[module] != NO_MODULE ? SITE(e->module[module], SITE_OFFSET(event->site)) : 0;
 	return 0;
 }
 

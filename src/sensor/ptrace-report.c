@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/uio.h>
 #include <sys/user.h>
+#include <time.h>
 
 #include "sensor/ptrace-tracer.h"
 
