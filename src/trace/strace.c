@@ -447,9 +447,11 @@ static void look_at_line(void *data, const char *line, const char *end)
 	message = strace_message_inside(s.at, end);
 	if (message || payload == PAYLOAD_ATTACHED)
 		note_attached(census, message ? message : s.at, end);
+	/* While it waits for its children, a thread may have its id in front of the end of a call only. */
+	if (payload == PAYLOAD_CALL || payload == PAYLOAD_RESUMED)
+		note_id(census, &s);
 	if (payload != PAYLOAD_CALL)
 		return;
-	note_id(census, &s);
 	note_application(census, &s, name);
 	for (int arch = ARCH_X86_64; arch < ARCHES; arch++)
 		census->missing[arch] += syscall_by_name((enum syscall_arch)arch, name) < 0;

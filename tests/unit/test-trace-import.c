@@ -143,6 +143,9 @@ int main(void)
 	ok(sample("strace-exec-thread.txt", TRACE_STRACE, ARCH_X86_64,
 		  "!77/0 77:clone3 +78<77/77 78:getppid 77:pause 78:execve -77 !77/78 77:brk 77:exit_group -77 "),
 	   "strace: a program run by a thread that is not the first");
+	ok(sample("strace-waiting.txt", TRACE_STRACE, ARCH_X86_64,
+		  "!77/0 77:vfork +78<77/78 78:getppid 78:exit_group -78 77:wait4 77:exit_group -77 "),
+	   "strace: the first thread's id stands before the end of a call only");
 	folder = temporary_folder();
 	snprintf(path, sizeof(path), "%s/trace", folder);
 	test_bad(path);

@@ -64,10 +64,15 @@ static void act(unsigned seed)
 	}
 }
 
+/* The threads live until the first one has made calls beside them: only then strace writes whose calls those are. */
+static pthread_barrier_t met, parted;
+
 static void *thread_main(void *seed)
 {
 	note((uint32_t)syscall(SYS_gettid), -EVENT_FORK);
 	act((unsigned)(uintptr_t)seed);
+	pthread_barrier_wait(&met);
+	pthread_barrier_wait(&parted);
 	return NULL;
 }
 
@@ -137,11 +142,16 @@ static int actor(const char *path)
 	pid_t pid;
 
 	map_notes(path);
+	pthread_barrier_init(&met, NULL, ARRAY_SIZE(threads) + 1);
+	pthread_barrier_init(&parted, NULL, ARRAY_SIZE(threads) + 1);
 	act(1);
 	for (uintptr_t i = 0; i < ARRAY_SIZE(threads); i++)
 		pthread_create(&threads[i], NULL, thread_main, (void *)(i + 2));
 	spawn(child_acts, path);
 	spawn(child_execs, path);
+	pthread_barrier_wait(&met);
+	act(10);
+	pthread_barrier_wait(&parted);
 	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
 		pthread_join(threads[i], NULL);
 	spawn(child_execs_in_thread, path);
