@@ -46,19 +46,20 @@ const struct verb verb_lab = {
 	.run = verb_lab_run,
 };
 
-/* The folder with the lab's programs: beside a build's own program, else where it was installed. */
-static const char *lab_folder(const char *self, char folder[PATH_MAX])
+/* The lab's script: in a build, where it was installed, or below where the installed tree has been moved to. */
+static int find_walk(const char *self, char ret_walk[PATH_MAX], struct errmsg *err)
 {
+	static const char *const places[] = { "../../lab/walk", LAB_FOLDER "/walk", "../" LAB_BELOW "/walk", NULL };
 	const char *slash = strrchr(self, '/');
 
-	if (slash && snprintf(folder, PATH_MAX, "%.*s/../../lab", (int)(slash - self), self) < PATH_MAX) {
-		char walk[PATH_MAX + 8];
+	for (const char *const *place = places; *place; place++) {
+		bool absolute = (*place)[0] == '/';
 
-		snprintf(walk, sizeof(walk), "%s/walk", folder);
-		if (access(walk, R_OK) == 0)
-			return folder;
+		if (snprintf(ret_walk, PATH_MAX, "%.*s%s", absolute ? 0 : (int)(slash + 1 - self), self, *place) < PATH_MAX &&
+		    access(ret_walk, R_OK) == 0)
+			return 0;
 	}
-	return LAB_FOLDER;
+	return errmsg_set(err, -ENOENT, LAB_FOLDER "/walk", 0, "is missing: the lab is not installed");
 }
 
 static bool is_one_of(const char *name, const char *const *list)
@@ -89,7 +90,7 @@ static int verb_lab_run(int argc, char **argv)
 	static const char *const sensors[] = { "auto", "ebpf", "ptrace", NULL };
 	struct lab_config config = { .dir = "imsafe-lab", .sensor = "auto", .server = "lab", .sessions = 200, .port = 2121 };
 	char sessions[16], port[16];
-	char self[PATH_MAX], folder[PATH_MAX], walk[PATH_MAX + 8], server[PATH_MAX];
+	char self[PATH_MAX], walk[PATH_MAX], server[PATH_MAX];
 	struct errmsg err = { 0 };
 	ssize_t n;
 	int rest = 0, r;
@@ -115,7 +116,8 @@ static int verb_lab_run(int argc, char **argv)
 		goto fail;
 	}
 	self[n] = '\0';
-	snprintf(walk, sizeof(walk), "%s/walk", lab_folder(self, folder));
+	if (find_walk(self, walk, &err) < 0)
+		goto fail;
 	snprintf(sessions, sizeof(sessions), "%u", config.sessions);
 	snprintf(port, sizeof(port), "%u", config.port);
 	execl("/bin/sh", "sh", walk, self, config.dir, config.sensor, server, sessions, port, config.step ? "step" : "go", NULL);
