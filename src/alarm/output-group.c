@@ -37,7 +37,7 @@ void output_line(const struct explanation *e, const struct output_context *conte
 	const struct grouping *grouping = context->grouping;
 	char text[512];
 
-	fprintf(out, "ALARM %u  ", context->number);
+	fprintf(out, "%sALARM %u  ", e->alarm->went_on ? "WENT ON  " : "", context->number);
 	if (like) {
 		put_like(grouping, out);
 		fprintf(out, ": %s", explanation_subject(e, text, sizeof(text)));
@@ -49,7 +49,7 @@ void output_line(const struct explanation *e, const struct output_context *conte
 		fprintf(out, "call %" PRIu64 ": %s", e->alarm->sequence ? e->alarm->sequence : e->alarm->thread_calls + 1,
 			explanation_headline(e, text, sizeof(text)));
 		if (grouping && grouping->news == NEWS_WENT_ON) {
-			fprintf(out, "; went on unlike others of its group");
+			fprintf(out, "; no alarm like it did");
 		} else if (grouping && grouping->group->count > 1) {
 			fprintf(out, "; ");
 			put_like(grouping, out);
