@@ -515,6 +515,15 @@ static void print_command(const struct text *t, bool *first, const char *command
 		fprintf(t->out, "%-*s  %s# %s%s\n", COMMAND_COLUMNS, command, color_on(t, DIM), does, color_off(t, DIM));
 }
 
+static const char *advise_teaching(const struct explanation *e)
+{
+	if (e->alarm->flags & VERDICT_ALARM_FOREIGN && EVENT_ORIGIN(e->calls[e->n_calls - 1].scored->event.origin) != ORIGIN_STRAY)
+		return "only if it makes code while it runs (JIT): teach it to the profile";
+	if (e->build_differs && !e->exe_differs)
+		return "if you upgraded it: teach the profile its new ways";
+	return "only if it was honest work: teach it to the profile";
+}
+
 /* Commands that can be pasted. What is proposed depends on what there is: a live process, a trace, a log. */
 static void print_next(const struct text *t, const struct output_context *context)
 {
@@ -542,8 +551,7 @@ static void print_next(const struct text *t, const struct output_context *contex
 		print_command(t, &first, command, "the graph");
 	}
 	if (*output_teach(context, command, sizeof(command)))
-		print_command(t, &first, command, e->build_differs && !e->exe_differs ? "if you upgraded it: teach the profile its new ways" :
-			      "only if it was honest work: teach it to the profile");
+		print_command(t, &first, command, advise_teaching(e));
 }
 
 void output_text(const struct explanation *explanation, const struct output_context *context,
