@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/chart.h"
+#include "sensor/sensor.h"
 
 #define WARNING_SECONDS 10 /* in the view */
 
@@ -277,9 +278,17 @@ static bool on_unforeseen(void *data, const struct scored_call *call)
 	return monitor_report_unforeseen(data, call);
 }
 
+/* Our own monitor's: the sensor knows who it was. */
 static void on_alarm(void *data, const struct alarm *alarm)
 {
-	monitor_report_alarm(data, alarm, NULL);
+	struct monitor_report *report = data;
+	struct alarm complete = *alarm;
+	struct process_info process;
+
+	if (report->sensor && report->sensor->ops->process && alarm->pid &&
+	    report->sensor->ops->process(report->sensor, (pid_t)alarm->pid, &process))
+		complete.process = &process;
+	monitor_report_alarm(report, &complete, NULL);
 }
 
 static void on_started(void *data, uint64_t sequence, uint32_t tid)

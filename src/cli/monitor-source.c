@@ -63,6 +63,7 @@ static int open_sensor(struct source *source, const struct source_config *config
 	struct sensor_config sensor = {
 		.targets = targets, .follow_fork = config->follow_fork, .follow_exec = config->follow_exec,
 		.origins = config->origins, .sites = config->origins, .interrupt = config->interrupt,
+		.processes = true,
 	};
 	int r = targets_list(&config->targets, targets, &sensor.n_targets, err);
 

@@ -304,6 +304,7 @@ static int take_events(void *data, struct sensor *sensor, const struct event *ev
 	if (run->report.modules != &sensor->modules)
 		sites_next_stream(&run->judge.sites);
 	run->report.modules = &sensor->modules;
+	run->report.sensor = sensor;
 	run->report.recorded_build = sensor->info.build_id;
 	if (run->judge.sites.n && judge_sites(run, &events, n) < 0)
 		return errmsg_errno(run->err, -ENOMEM, NULL, "cannot go on");

@@ -35,6 +35,7 @@ enum {
 	PENDING_LOST = 8,    /* say how many calls of it were lost */
 	PENDING_LEAVE = 16,  /* say goodbye: it no longer belongs to the application */
 	PENDING_COMMAND = 32, /* wait: it belongs to the application from its exec on */
+	PENDING_PROCESS = 64, /* recording: say who it is; PENDING_ATTACH means that, too */
 };
 
 /* What every follower keeps per thread, first in its own record. */
@@ -136,11 +137,17 @@ struct driver_shared {
 
 /* Fixed when recording starts. */
 struct record_config {
-	__u8 times, origins, sites;
+	__u8 times, origins, sites, processes;
 };
 
 /* Recording: a ring's record is a struct event, or with this kind: wait until ring "call" has been read up to "lost". */
 #define RECORD_MOVED 0x80
+
+/*
+ * Recording: an event of this kind, and nothing else in it, stands before a struct driver_process. It comes after the FORK,
+ * ATTACH or EXEC with which a process begins; there may be no room for it.
+ */
+#define RECORD_PROCESS 0x81
 
 /* A file that calls came from, as first met. */
 struct driver_module {

@@ -41,6 +41,7 @@ struct ebpf {
 	char application[PATH_MAX];
 	char build_id[41];
 	uint32_t *module;      /* the kernel side's numbers to those of sensor.modules; 0: not asked for yet */
+	struct thread_table *processes; /* struct driver_process *, by process id; NULL: nobody asks */
 	uint64_t told_calls, told_exits, told_refused, told_misses;
 	unsigned ticks;
 	struct seeded *seeded;
@@ -97,6 +98,7 @@ static int load(struct ebpf *e, const struct sensor_config *config, struct errms
 		return errmsg_errno(err, -errno, NULL, "cannot open the driver's program");
 	e->bpf->rodata->page_shift = driver_page_shift();
 	e->bpf->rodata->config.times = config->times;
+	e->bpf->rodata->config.processes = config->processes;
 	e->bpf->rodata->config.origins = config->origins && e->driver.check.find_vma;
 	e->bpf->rodata->config.sites = config->sites && e->driver.check.find_vma;
 	r = bpf_map__set_max_entries(e->bpf->maps.rings, (uint32_t)cpus);
@@ -269,10 +271,65 @@ static void turn_doors(struct event *call)
 	call->origin = EVENT_FROM(EVENT_ORIGIN(call->origin), abi == ABI_COMPAT ? ABI_NATIVE : ABI_COMPAT);
 }
 
+/* Who a process is changes with the events: those before are delivered first. */
+static int forget_process(struct ebpf *e, uint32_t pid)
+{
+	struct driver_process **known = thread_table_find(e->processes, pid);
+	int r = known ? flush(e) : 0;
+
+	if (known) {
+		free(*known);
+		thread_table_remove(e->processes, pid);
+	}
+	return r;
+}
+
+static int know_process(struct ebpf *e, const struct driver_process *process)
+{
+	struct driver_process **known;
+	bool is_new;
+	int r = flush(e);
+
+	known = thread_table_get(e->processes, process->pid, &is_new);
+	if (!known)
+		return -ENOMEM;
+	if (is_new)
+		*known = malloc(sizeof(**known));
+	if (*known)
+		**known = *process;
+	else
+		thread_table_remove(e->processes, process->pid);
+	return r;
+}
+
+static bool ebpf_process(struct sensor *sensor, pid_t pid, struct process_info *ret_info)
+{
+	struct ebpf *e = (struct ebpf *)sensor;
+	struct driver_process **known = e->processes ? thread_table_find(e->processes, (uint32_t)pid) : NULL;
+
+	if (!known)
+		return false;
+	driver_process_info(&e->driver, *known, ret_info);
+	ret_info->early = true;
+	return true;
+}
+
+static void free_process(void *data, uint32_t pid, void *record)
+{
+	free(*(struct driver_process **)record);
+}
+
 static int add_one(struct ebpf *e, const struct event *event)
 {
-	struct event *slot = &e->batch[e->n++];
+	struct event *slot;
 
+	if (e->processes && event->kind != EVENT_CALL && event->kind != EVENT_GAP) {
+		int r = forget_process(e, event->tid);
+
+		if (r < 0)
+			return r;
+	}
+	slot = &e->batch[e->n++];
 	*slot = *event;
 	if (event->kind == EVENT_CALL) {
 		e->stats.calls++;
@@ -309,6 +366,8 @@ static int add_event(void *data, const struct event *event)
 {
 	struct ebpf *e = data;
 
+	if (event->kind == RECORD_PROCESS)
+		return e->processes ? know_process(e, (const struct driver_process *)(event + 1)) : 0;
 	if (event->kind == EVENT_EXIT && e->bpf->bss->shared.lost_exits != e->told_exits) {
 		int r = tell_unsaid(e, event->tid, event->tid);
 
@@ -369,7 +428,7 @@ static int start_targets(struct ebpf *e, const struct sensor_config *config, str
 
 		switch (target->kind) {
 		case TARGET_PID:
-			r = driver_follow_process(&e->driver, 1, target->pid, 0, add_seeded, e, err);
+			r = driver_follow_process(&e->driver, 1, target->pid, PENDING_PROCESS, add_seeded, e, err);
 			if (r < 0)
 				return r;
 			if (!*e->application)
@@ -391,9 +450,9 @@ static int start_targets(struct ebpf *e, const struct sensor_config *config, str
 		}
 	}
 	if (e->endless)
-		r = driver_seed(&e->driver, SEED_MATCHING, 1, 0, 0, add_seeded, e);
+		r = driver_seed(&e->driver, SEED_MATCHING, 1, 0, PENDING_PROCESS, add_seeded, e);
 	if (r >= 0)
-		r = driver_adopt(&e->driver, 0, add_seeded, e);
+		r = driver_adopt(&e->driver, PENDING_PROCESS, add_seeded, e);
 	if (r < 0)
 		return errmsg_errno(err, r, NULL, "cannot follow the processes that are running");
 	return 0;
@@ -408,6 +467,9 @@ static void ebpf_close(struct sensor *sensor)
 		command_kill(&e->held);
 	rings_close(&e->rings);
 	modules_done(&e->sensor.modules);
+	if (e->processes)
+		thread_table_each(e->processes, free_process, NULL);
+	thread_table_free(e->processes);
 	closep(&e->timer);
 	free(e->seeded);
 	free(e->module);
@@ -463,7 +525,9 @@ static int ebpf_open(const struct sensor_config *config, struct sensor **ret_sen
 	e->sites = config->sites;
 	e->module = calloc(DRIVER_MODULES_MAX + 1, sizeof(*e->module));
 	e->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-	if (!e->module || e->timer < 0 || timerfd_settime(e->timer, 0, &every, NULL) < 0)
+	if (config->processes)
+		e->processes = thread_table_new(sizeof(struct driver_process *));
+	if (!e->module || (config->processes && !e->processes) || e->timer < 0 || timerfd_settime(e->timer, 0, &every, NULL) < 0)
 		r = errmsg_errno(err, -ENOMEM, NULL, "cannot set up the driver");
 	else
 		r = driver_init(&e->driver, err);
@@ -585,6 +649,7 @@ const struct sensor_ops sensor_ebpf = {
 	.open = ebpf_open,
 	.fd = ebpf_fd,
 	.dispatch = ebpf_dispatch,
+	.process = ebpf_process,
 	.stats = ebpf_stats,
 	.close = ebpf_close,
 };

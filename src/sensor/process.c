@@ -189,17 +189,26 @@ void process_lookup(pid_t pid, struct process_info *ret_info)
 		ret_info->started = process_time(ret_info->start * (1000000000 / (uint64_t)sysconf(_SC_CLK_TCK)));
 }
 
+static unsigned long process_uid(int dir, unsigned long otherwise)
+{
+	char status[4096];
+
+	return read_file(dir, "status", status, sizeof(status)) < 0 ? otherwise : status_value(status, "Uid");
+}
+
 void process_refresh(struct process_info *info)
 {
 	_cleanup_close_ int dir = open_process(info->pid);
 	struct process_status status;
-	uint64_t start, arguments;
+	uint64_t start = 0, arguments = 0;
 	char exe[sizeof(info->exe)];
 	bool same;
 
-	read_user(info->uid, info->user, sizeof(info->user));
 	info->ended = dir < 0 || process_status(info->pid, &status) < 0 || status.state == 'Z' || status.state == 'X' ||
 		      !read_stat(dir, &start, &arguments) || start != info->start;
+	if (!info->ended && info->early)
+		info->uid = (uid_t)process_uid(dir, info->uid);
+	read_user(info->uid, info->user, sizeof(info->user));
 	if (info->ended)
 		return;
 	read_exe(dir, exe, sizeof(exe));
@@ -210,6 +219,8 @@ void process_refresh(struct process_info *info)
 		if (*exe)
 			memcpy(info->exe, exe, sizeof(exe)); /* of a very long path the driver has only the end */
 		read_cmdline(dir, info->cmdline, sizeof(info->cmdline));
+		if (info->early)
+			read_comm(dir, info->comm);
 	}
 	if (!*info->cgroup)
 		read_cgroup(dir, info->cgroup, sizeof(info->cgroup));

@@ -17,6 +17,7 @@
 struct process_info {
 	bool found;         /* false: nothing is known of it but its id */
 	bool ended;         /* has ended since */
+	bool early;         /* seen when its program began, not at the call */
 	pid_t pid;
 	char comm[17];
 	char exe[4096];     /* " (deleted)" kept as the kernel gives it; "..." for the beginning of a very long path */

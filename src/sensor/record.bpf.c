@@ -110,6 +110,37 @@ static __always_inline bool announce(thread_t *t, __u32 tid, __u8 kind)
 	return put(t, &event);
 }
 
+struct record_process {
+	struct event event;
+	struct driver_process process;
+};
+
+/* Into the ring, where its process has just begun. If there is no room, nobody will know. */
+static __noinline int say_process(thread_t *t, struct task_struct *task)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+	struct record_process *record;
+	void *ring;
+
+	if (!t || !task || !config.processes)
+		return 0;
+	ring = bpf_map_lookup_elem(&rings, &cpu);
+	if (!ring)
+		return 0;
+	if (t->ring != cpu + 1) {
+		if (t->ring && moved(t, cpu))
+			return 0;
+		t->ring = cpu + 1;
+	}
+	record = bpf_ringbuf_reserve(ring, sizeof(*record), 0);
+	if (!record)
+		return 0;
+	record->event = (struct event){ .kind = RECORD_PROCESS };
+	describe_process(&record->process, task);
+	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
 /* Says what the thread has to say before its next event. False: there was no room for it. */
 static __noinline int settle(thread_t *t, __u32 tid)
 {
@@ -153,14 +184,16 @@ static __always_inline void meet(struct task_struct *task)
 static void thread_forked(thread_t *t, struct task_struct *child)
 {
 	meet(child);
-	settle(t, child->pid);
+	if (settle(t, child->pid) && child->pid == child->tgid)
+		say_process(t, child);
 }
 
 static void thread_exec(thread_t *t, struct task_struct *task)
 {
 	meet(task);
 	t->origin.size = 0;
-	settle(t, task->pid);
+	if (settle(t, task->pid))
+		say_process(t, task);
 }
 
 static void thread_ended(thread_t *t, struct task_struct *task)
@@ -178,6 +211,23 @@ static void thread_ended(thread_t *t, struct task_struct *task)
 			__sync_fetch_and_add(&shared.lost_calls, t->lost);
 		__sync_fetch_and_add(&shared.lost_exits, 1);
 	}
+}
+
+/* At a call, when there is something to say before. */
+static __noinline int begin_call(thread_t *t, struct task_struct *task)
+{
+	__u32 pending;
+
+	if (!t || !task)
+		return 0;
+	pending = t->followed.pending;
+	if (!settle(t, task->pid))
+		return 0;
+	if (pending & (PENDING_ATTACH | PENDING_PROCESS)) {
+		say_process(t, task);
+		__sync_fetch_and_and(&t->followed.pending, ~PENDING_PROCESS);
+	}
+	return 1;
 }
 
 SEC("tp_btf/sys_enter")
@@ -212,7 +262,7 @@ int BPF_PROG(on_call, struct pt_regs *regs, long id)
 		thread_end(t, task);
 		return 0;
 	}
-	if ((standing.pending && !settle(t, task->pid)) || !put(t, &event)) {
+	if ((standing.pending && !begin_call(t, task)) || !put(t, &event)) {
 		t->lost++;
 		__sync_fetch_and_or(&t->followed.pending, PENDING_LOST);
 	}

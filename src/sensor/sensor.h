@@ -57,6 +57,7 @@ struct sensor_config {
 	bool sites;          /* and say exactly where: event.site, with sensor_modules() */
 	bool times;          /* fill event.time */
 	int interrupt;       /* FILE: when this descriptor is readable, a pipe is not waited for (-EINTR); 0 = none */
+	bool processes;      /* remember who processes are: sensor_ops.process */
 	bool insist;         /* better refuse to open than not see the origins that were asked for */
 };
 
@@ -80,6 +81,7 @@ struct sensor_info {
 typedef int sensor_event_fn(void *data, const struct event *events, size_t n);
 
 struct sensor;
+struct process_info; /* sensor/process.h */
 
 struct sensor_ops {
 	const char *name;
@@ -99,6 +101,12 @@ struct sensor_ops {
 	 * read, -errno: err filled, or what the callback returned.
 	 */
 	int (*dispatch)(struct sensor *sensor, sensor_event_fn *fn, void *data, struct errmsg *err);
+
+	/*
+	 * Who a process is, as of the events delivered so far; asked by the callback, while it has them. False: not known.
+	 * NULL: the sensor knows of no process.
+	 */
+	bool (*process)(struct sensor *sensor, pid_t pid, struct process_info *ret_info);
 
 	void (*stats)(const struct sensor *sensor, struct sensor_stats *ret_stats);
 
