@@ -113,28 +113,42 @@ static void put_option_words(const struct verb *verb, FILE *out)
 	fputs(" --help", out);
 }
 
+/* The last words of their names. */
 static void put_verb_words(const struct verb *const *all, FILE *out)
 {
-	for (; *all; all++)
-		fprintf(out, " %s", (*all)->name);
+	for (; all && *all; all++) {
+		const char *blank = strrchr((*all)->name, ' ');
+
+		fprintf(out, " %s", blank ? blank + 1 : (*all)->name);
+	}
 }
 
 static void completion_bash(const struct verb *const *all, FILE *out)
 {
-	fputs("# bash completion for imsafe\n_imsafe()\n{\n\tlocal word=${COMP_WORDS[COMP_CWORD]} words\n"
-	      "\tif ((COMP_CWORD == 1)); then\n\t\tCOMPREPLY=($(compgen -W '", out);
+	fputs("# bash completion for imsafe\n_imsafe()\n{\n"
+	      "\tlocal word=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]} words\n"
+	      "\t((COMP_CWORD > 2)) && verb+=\" ${COMP_WORDS[2]}\"\n"
+	      "\t((COMP_CWORD == 1)) && verb=\n"
+	      "\tcase $verb in\n\t'') words='", out);
 	put_verb_words(all, out);
-	fputs(" help' -- \"$word\"))\n\t\treturn\n\tfi\n\tcase ${COMP_WORDS[1]} in\n", out);
+	fputs(" --help --version' ;;\n", out);
 	for (const struct verb *const *verb = all; *verb; verb++) {
-		fprintf(out, "\t%s) words='", (*verb)->name);
+		for (const struct verb *const *sub = (*verb)->subverbs; sub && *sub; sub++) {
+			fprintf(out, "\t'%s') words='", (*sub)->name);
+			put_option_words(*sub, out);
+			fputs("' ;;\n", out);
+		}
+		if ((*verb)->subverbs) {
+			fprintf(out, "\t'help %s') words='", (*verb)->name);
+			put_verb_words((*verb)->subverbs, out);
+			fputs("' ;;\n", out);
+		}
+		fprintf(out, "\t%s | '%s '*) words='", (*verb)->name, (*verb)->name);
 		put_option_words(*verb, out);
-		put_verb_words((*verb)->subverbs ? (*verb)->subverbs : (const struct verb *const[]){ NULL }, out);
+		put_verb_words(!strcmp((*verb)->name, "help") ? all : (*verb)->subverbs, out);
 		fputs("' ;;\n", out);
 	}
-	fputs("\thelp) words='", out);
-	put_verb_words(all, out);
-	fputs("' ;;\n\tesac\n"
-	      "\tif [[ $word == -* ]] || { ((COMP_CWORD == 2)) && [[ ${COMP_WORDS[1]} == @(profile|help) ]]; }; then\n"
+	fputs("\tesac\n\tif [[ $word == -* || $verb == @(''|profile|help|'help profile') ]]; then\n"
 	      "\t\tCOMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n\tfi\n}\n"
 	      "complete -o default -F _imsafe imsafe\n", out);
 }
@@ -172,6 +186,11 @@ static void completion_zsh(const struct verb *const *all, FILE *out)
 			if (spec->value && *spec->value != '[')
 				fprintf(out, ":%s:_files", spec->value);
 			fputc('\'', out);
+		}
+		if ((*verb)->subverbs) {
+			fputs(" \\\n\t\t'1:verb:(", out);
+			put_verb_words((*verb)->subverbs, out);
+			fputs(")'", out);
 		}
 		fputs(" \\\n\t\t'*:file:_files'\n\t;;\n", out);
 	}
