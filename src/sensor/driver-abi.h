@@ -73,6 +73,7 @@ enum driver_seed {
 	SEED_ORPHANS,  /* follow those that could not be followed when they were met */
 	SEED_RELEASE,  /* let all threads of seed_application go */
 	SEED_IDENTIFY, /* which file is our own descriptor seed_fd? */
+	SEED_LIVING,   /* find all that are followed */
 };
 
 /* What it answers: a record per thread. */

@@ -152,6 +152,32 @@ static int identify(struct driver *driver, int fd, const struct stat *st, struct
 	return 0;
 }
 
+uint64_t driver_misses(const struct driver *driver, const char *program)
+{
+	uint64_t misses = 0;
+
+	for (int i = 0; i < driver->skeleton->prog_cnt; i++) {
+		const struct bpf_prog_skeleton *skeleton = &driver->skeleton->progs[i];
+		struct bpf_prog_info info = { 0 };
+		uint32_t size = sizeof(info);
+
+		if ((!program || !strcmp(program, skeleton->name)) &&
+		    !bpf_obj_get_info_by_fd(bpf_program__fd(*skeleton->prog), &info, &size))
+			misses += info.recursion_misses;
+	}
+	return misses;
+}
+
+bool driver_has_threads(struct driver *driver)
+{
+	if (!__atomic_load_n(&driver->shared->threads, __ATOMIC_ACQUIRE))
+		return false;
+	/* Ends that were missed are not taken off: then ask for the threads themselves, now and then. */
+	if (++driver->looks % 64 || !driver_misses(driver, "on_exit"))
+		return true;
+	return driver_seed(driver, SEED_LIVING, 0, 0, 0, NULL, NULL) != 0;
+}
+
 int driver_identify(struct driver *driver, const char *path, struct driver_file *ret_file, struct errmsg *err)
 {
 	_cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC);

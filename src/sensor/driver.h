@@ -22,6 +22,7 @@ struct driver {
 	int files, groups, names, follow; /* maps */
 	uint64_t regrouped;    /* shared->regroup when we last looked */
 	uint64_t orphaned;     /* likewise */
+	unsigned looks;        /* for driver_has_threads() */
 	struct driver_known {  /* the executables that were asked for last */
 		struct driver_file file;
 		struct stat st;
@@ -54,6 +55,15 @@ int driver_set_follow(struct driver *driver, unsigned application, const struct 
 
 /* Takes the targets of an application out of the tables. */
 int driver_remove_targets(struct driver *driver, unsigned application);
+
+/*
+ * How often the kernel did not run this program of the driver (NULL: any of those that follow and judge), because it was running
+ * on that CPU already: newer kernels let it be preempted. Counts what other processes did, too.
+ */
+uint64_t driver_misses(const struct driver *driver, const char *program);
+
+/* Is any thread followed now? */
+bool driver_has_threads(struct driver *driver);
 
 typedef int driver_seeded_fn(void *data, const struct seeded *thread);
 

@@ -558,15 +558,6 @@ static int ebpf_fd(struct sensor *sensor)
 	return ((struct ebpf *)sensor)->timer;
 }
 
-/* Programs that the kernel did not run, because one was already running on that CPU. */
-static uint64_t misses(struct ebpf *e)
-{
-	struct bpf_prog_info info = { 0 };
-	uint32_t size = sizeof(info);
-
-	return bpf_obj_get_info_by_fd(bpf_program__fd(e->bpf->progs.on_call), &info, &size) ? 0 : info.recursion_misses;
-}
-
 /* Ends that found no room in a ring; everything that is in the rings has been read. */
 static int tell_ends(struct ebpf *e)
 {
@@ -588,12 +579,12 @@ static int tell_gaps(struct ebpf *e)
 	const struct driver_shared *shared = &e->bpf->bss->shared;
 	struct event gap = { .kind = EVENT_GAP };
 	uint64_t calls = shared->lost_calls, exits = shared->lost_exits, refused = shared->refused;
-	uint64_t missed = e->ticks++ % 64 ? e->told_misses : misses(e);
+	uint64_t missed = e->ticks++ % 64 ? e->told_misses : driver_misses(&e->driver, NULL);
 	int r = 0;
 
 	if (exits != e->told_exits)
 		r = tell_ends(e);
-	if (r >= 0 && calls != e->told_calls)
+	if (r >= 0 && (calls != e->told_calls || missed != e->told_misses))
 		r = rings_sweep(&e->rings, add_event, e);
 	if (r >= 0 && (calls != e->told_calls || missed != e->told_misses || refused != e->told_refused)) {
 		gap.lost = calls - e->told_calls + missed - e->told_misses;
@@ -609,7 +600,7 @@ static int tell_gaps(struct ebpf *e)
 static int ebpf_dispatch(struct sensor *sensor, sensor_event_fn *fn, void *data, struct errmsg *err)
 {
 	struct ebpf *e = (struct ebpf *)sensor;
-	bool ended = !e->endless && !__atomic_load_n(&e->bpf->bss->shared.threads, __ATOMIC_ACQUIRE);
+	bool ended = !e->endless && !driver_has_threads(&e->driver);
 	uint64_t expirations;
 	int r;
 

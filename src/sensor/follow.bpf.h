@@ -358,6 +358,10 @@ int seed(struct bpf_iter__task *ctx)
 		if (found)
 			__sync_fetch_and_or(&t->followed.pending, PENDING_LEAVE);
 		break;
+	case SEED_LIVING:
+		t = thread_of(task);
+		found = t && t->followed.application && !(task->flags & PF_EXITING);
+		break;
 	}
 	if (found) {
 		seeded.tid = task->pid;

@@ -499,6 +499,7 @@ static int take_tally(struct guard *guard, struct guarded_counters *sums)
 static void update_stats(struct guard *guard)
 {
 	struct guarded_counters sums[DRIVER_APPLICATIONS + 1];
+	uint64_t missed = driver_misses(&guard->driver, NULL);
 
 	/* A thread that ends between the two readings is in neither: counts may lag, never lead. */
 	for (unsigned i = 0; i <= DRIVER_APPLICATIONS; i++)
@@ -521,6 +522,7 @@ static void update_stats(struct guard *guard)
 		stats->lost_unforeseen = MAX(stats->lost_unforeseen, sums[i].lost_unforeseen);
 		stats->missing_modules = guard->application[i].missing_modules;
 		stats->refused = guard->driver.shared->refused;
+		stats->missed = missed;
 		stats->ended = kernel->ended;
 		stats->started = kernel->started;
 		stats->threads = stats->started - MIN(stats->ended, stats->started);
@@ -570,7 +572,7 @@ static bool is_going_on(struct guard *guard, bool threads)
 
 int guard_dispatch(struct guard *guard, const struct guard_callbacks *callbacks, struct errmsg *err)
 {
-	bool threads = __atomic_load_n(&guard->driver.shared->threads, __ATOMIC_ACQUIRE);
+	bool threads = driver_has_threads(&guard->driver);
 	uint64_t expirations, time;
 	int r;
 

@@ -81,6 +81,7 @@ struct guard_stats {
 	uint64_t unknown_origins; /* calls whose origin could not be determined */
 	uint64_t unknown_sites;   /* calls from places that training did not see */
 	unsigned missing_modules; /* files with sites that are gone, or others than in training */
+	uint64_t missed;          /* calls, forks and ends that the kernel kept from the driver, of any process of the machine */
 	uint64_t lost_alarms;     /* raised, but user space was too slow to take them */
 	uint64_t lost_samples;
 	uint64_t lost_unforeseen; /* calls for guard_callbacks.unforeseen, likewise */
