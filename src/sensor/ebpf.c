@@ -574,12 +574,12 @@ static int tell_ends(struct ebpf *e)
 }
 
 /* Losses that no thread can tell itself. */
-static int tell_gaps(struct ebpf *e)
+static int tell_gaps(struct ebpf *e, bool ended)
 {
 	const struct driver_shared *shared = &e->bpf->bss->shared;
 	struct event gap = { .kind = EVENT_GAP };
 	uint64_t calls = shared->lost_calls, exits = shared->lost_exits, refused = shared->refused;
-	uint64_t missed = e->ticks++ % 64 ? e->told_misses : driver_misses(&e->driver, NULL);
+	uint64_t missed = e->ticks++ % 64 && !ended ? e->told_misses : driver_misses(&e->driver, NULL);
 	int r = 0;
 
 	if (exits != e->told_exits)
@@ -617,7 +617,7 @@ static int ebpf_dispatch(struct sensor *sensor, sensor_event_fn *fn, void *data,
 	if (r >= 0 && (size_t)r >= DISPATCH_MAX)
 		ended = false;
 	else if (r >= 0)
-		r = tell_gaps(e);
+		r = tell_gaps(e, ended);
 	if (r >= 0)
 		r = flush(e);
 	reap(e, ended);
