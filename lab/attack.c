@@ -61,7 +61,6 @@ __asm__(".pushsection .rodata\n"
 	"shellcode_end:\n"
 	".popsection\n");
 #define NOP "\x90"
-extern const char shellcode_start[], shellcode_end[];
 #elif defined(__aarch64__)
 #define HAVE_SHELLCODE 1
 __asm__(".pushsection .rodata\n"
@@ -81,9 +80,13 @@ __asm__(".pushsection .rodata\n"
 	"shellcode_end:\n"
 	".popsection\n");
 #define NOP "\x1f\x20\x03\xd5"
-extern const char shellcode_start[], shellcode_end[];
 #else
 #define HAVE_SHELLCODE 0
+#endif
+#if HAVE_SHELLCODE
+/* Hidden: labels of this file, which are not to be looked for in a table. */
+extern const char shellcode_start[] __attribute__((visibility("hidden")));
+extern const char shellcode_end[] __attribute__((visibility("hidden")));
 #endif
 
 struct stack {
