@@ -390,15 +390,18 @@ static void print_cgroup(const struct text *t, const char *cgroup)
 
 static void print_tree(const struct text *t, const struct process_info *process)
 {
-	char name[17 * 4];
+	const char *arrow = t->style->utf8 ? "›" : ">";
+	char line[(PARENTS_SHOWN + 1) * 96], name[17 * 4];
+	size_t at = 0;
 
-	next_line(t);
 	if (process->n_parents > PARENTS_SHOWN)
-		fprintf(t->out, t->style->utf8 ? "… › " : "... > ");
+		at += (size_t)snprintf(line, sizeof(line), "%s %s ", t->style->utf8 ? "…" : "...", arrow);
 	for (unsigned i = MIN(process->n_parents, PARENTS_SHOWN); i--;)
-		fprintf(t->out, "%s(%d) %s ", escape_text(name, sizeof(name), process->parents[i].comm),
-			process->parents[i].pid, t->style->utf8 ? "›" : ">");
-	fprintf(t->out, "%s(%d)\n", escape_text(name, sizeof(name), process->comm), process->pid);
+		at += (size_t)snprintf(line + at, sizeof(line) - at, "%s(%d) %s ",
+				       escape_text(name, sizeof(name), process->parents[i].comm), process->parents[i].pid, arrow);
+	snprintf(line + at, sizeof(line) - at, "%s(%d)", escape_text(name, sizeof(name), process->comm), process->pid);
+	next_line(t);
+	body(t, PLAIN, "", "%s", line);
 }
 
 static void print_build(const struct text *t)
