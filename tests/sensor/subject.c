@@ -130,7 +130,7 @@ static void spawn(long n)
 	char name[] = "subject", *argv[] = { name, NULL };
 	char *environment[] = { NULL };
 
-	while (n-- > 0) {
+	for (volatile long i = 0; i < n; i++) {
 		pid_t pid = vfork();
 
 		if (!pid) {

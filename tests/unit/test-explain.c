@@ -66,7 +66,7 @@ static void raise_alarm(bool foreign)
 	struct monitor_callbacks callbacks = { .alarm = on_alarm };
 	_cleanup_(monitor_freep) struct monitor *monitor = monitor_new(&image, &policy, &callbacks);
 	struct event attach = { .kind = EVENT_ATTACH, .tid = (uint32_t)getpid(), .pid = (uint32_t)getpid() };
-	int on_stack;
+	void *on_stack = __builtin_frame_address(0); /* a variable may lie elsewhere, with sanitizers */
 
 	alarms = 0;
 	monitor_add(monitor, &attach, 1);
@@ -77,7 +77,7 @@ static void raise_alarm(bool foreign)
 		add(monitor, CLOSE, 0, 0);
 	}
 	if (foreign)
-		add(monitor, OPENAT, EVENT_FROM(ORIGIN_STACK, ABI_NATIVE), SITE(0, (uint64_t)(uintptr_t)&on_stack));
+		add(monitor, OPENAT, EVENT_FROM(ORIGIN_STACK, ABI_NATIVE), SITE(0, (uint64_t)(uintptr_t)on_stack));
 	for (int i = 0; i < 8 && !alarms; i++)
 		add(monitor, i % 2 ? EXECVE : DUP2, EVENT_FROM(ORIGIN_FILE, ABI_NATIVE), SITE(1, 0x1234));
 }

@@ -390,6 +390,7 @@ static void check_writers(void)
 		ok(strstr(refused(path("f.db"), PROFILE_WRITE, -EACCES), "permission"), "a file without permission");
 		ok(!profile_open(path("f.db"), PROFILE_READ, NULL, &profile, &err), "can still be read");
 		profile_close(profile);
+		chmod(path("f.db"), 0600);
 	}
 	ok(!profile_open(path("f.db"), PROFILE_WRITE, NULL, &profile, &err) && !unlink(path("f.db")) &&
 	   profile_begin(profile, &err) < 0 && strstr(err.text, "removed"), "a file that goes away: %s", err.text);
