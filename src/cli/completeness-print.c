@@ -134,7 +134,7 @@ int completeness_plot(const struct completeness *c, const char *path, struct err
 	char subtitle[256];
 
 	if (!points)
-		return errmsg_errno(err, -ENOMEM, path, "picture");
+		return errmsg_errno(err, -ENOMEM, path, "cannot draw it");
 	for (size_t i = 0; i < c->n_curve; i++) {
 		points[i] = (struct chart_point){ c->curve[i].sessions, 100 * c->curve[i].unseen };
 		points[c->n_curve + i] = (struct chart_point){ c->curve[i].sessions, 100 * c->curve[i].unseen_calls };

@@ -110,12 +110,12 @@ static int compare(struct side side[2], char **paths, const char *program, struc
 		fprintf(stderr, "%s: the profiles have different sequence lengths; compared at length %u\n", program, length);
 		r = counts_shorten(&side[i].counts, length);
 		if (r < 0)
-			return errmsg_errno(err, r, NULL, "comparing the profiles");
+			return errmsg_errno(err, r, NULL, "cannot compare the profiles");
 	}
 	for (int i = 0; i < 2; i++) {
 		r = diff_counts(&side[i].counts, &side[!i].counts, &side[i].diff);
 		if (r < 0)
-			return errmsg_errno(err, r, NULL, "comparing the profiles");
+			return errmsg_errno(err, r, NULL, "cannot compare the profiles");
 	}
 	return 0;
 }

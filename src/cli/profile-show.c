@@ -387,7 +387,7 @@ static int show(const char *path, const struct show_config *config, const char *
 	if (!since)
 		r = completeness_of_profile(profile, &completeness, err);
 	else if ((r = completeness_of_counts(&counts, &completeness)) < 0)
-		errmsg_errno(err, r, path, "estimating completeness");
+		errmsg_errno(err, r, path, "cannot estimate completeness");
 	if (r >= 0)
 		r = config->json ? print_json(profile, &counts, &completeness, since, err) :
 				   print_profile(profile, &counts, &completeness, config, since, err);

@@ -200,7 +200,7 @@ static int read_other(const char *path, const struct profile_info *info, struct 
 	int r;
 
 	if (!learner)
-		return errmsg_errno(err, -ENOMEM, path, "trace");
+		return errmsg_errno(err, -ENOMEM, path, "cannot read it");
 	r = trace_reader_open(path, TRACE_AUTO, &reader, err);
 	if (r < 0)
 		return r;
@@ -211,12 +211,12 @@ static int read_other(const char *path, const struct profile_info *info, struct 
 	while ((n = trace_reader_read(reader, events, ARRAY_SIZE(events), err)) > 0) {
 		r = learner_add(learner, events, (size_t)n);
 		if (r < 0)
-			return errmsg_errno(err, r, path, "trace");
+			return errmsg_errno(err, r, path, "cannot read it");
 	}
 	if (n < 0)
 		return (int)n;
 	r = learner_end_trace(learner);
-	return r < 0 ? errmsg_errno(err, r, path, "trace") : 0;
+	return r < 0 ? errmsg_errno(err, r, path, "cannot read it") : 0;
 }
 
 static const char *means_text(const unsigned means[MEAN_WINDOWS], char buffer[48])

@@ -253,7 +253,7 @@ int background_enter(int *ret_ready, struct errmsg *err)
 	pid_t pid;
 
 	if (pipe2(ready, O_CLOEXEC) < 0)
-		return errmsg_errno(err, -errno, NULL, "going into the background");
+		return errmsg_errno(err, -errno, NULL, "cannot go into the background");
 	fflush(NULL);
 	pid = fork();
 	if (pid < 0) {
@@ -261,7 +261,7 @@ int background_enter(int *ret_ready, struct errmsg *err)
 
 		close(ready[0]);
 		close(ready[1]);
-		return errmsg_errno(err, error, NULL, "going into the background");
+		return errmsg_errno(err, error, NULL, "cannot go into the background");
 	}
 	if (!pid) {
 		close(ready[0]);

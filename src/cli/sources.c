@@ -53,7 +53,7 @@ static int add_folder(struct sources *s, const char *path, const char *except, i
 	int n = scandir(path, &entries, is_wanted, by_name), r = 0;
 
 	if (n < 0)
-		return errmsg_errno(err, -errno, path, "reading the folder");
+		return errmsg_errno(err, -errno, path, "cannot read it");
 	if (depth == DEPTH_MAX)
 		r = errmsg_set(err, -ELOOP, path, 0, "folders lie too deep in each other");
 	for (int i = 0; i < n; i++) {
@@ -61,7 +61,7 @@ static int add_folder(struct sources *s, const char *path, const char *except, i
 
 		if (r >= 0 && asprintf(&name, "%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/", entries[i]->d_name) < 0) {
 			name = NULL;
-			r = errmsg_errno(err, -ENOMEM, path, "reading the folder");
+			r = errmsg_errno(err, -ENOMEM, path, "cannot read it");
 		}
 		if (r >= 0)
 			r = add_path(s, name, except, depth + 1, err);
@@ -93,13 +93,13 @@ static int add_path(struct sources *s, const char *path, const char *except, int
 	if (strcmp(path, "-")) {
 		if (stat(path, &st) < 0)
 			return errno == ENOENT ? errmsg_set(err, -ENOENT, path, 0, "there is no such file") :
-						 errmsg_errno(err, -errno, path, "opening the trace");
+						 errmsg_errno(err, -errno, path, "cannot open it");
 		if (S_ISDIR(st.st_mode))
 			return add_folder(s, path, except, depth, err);
 		if (depth && (is_profile(path, &st, except) || !S_ISREG(st.st_mode)))
 			return 0;
 	}
-	return add_file(s, path, st.st_size) < 0 ? errmsg_errno(err, -ENOMEM, path, "opening the trace") : 0;
+	return add_file(s, path, st.st_size) < 0 ? errmsg_errno(err, -ENOMEM, path, "cannot open it") : 0;
 }
 
 int sources_add(struct sources *s, const char *path, const char *except, struct errmsg *err)

@@ -153,7 +153,7 @@ static int read_trace(struct learning *l, struct trace_reader *reader, struct tr
 
 		r = training_add(training, l->events, (size_t)n);
 		if (r < 0)
-			return errmsg_errno(err, r, l->sources.paths[i], "learning");
+			return errmsg_errno(err, r, l->sources.paths[i], "cannot learn it");
 		if (interrupted(l))
 			return -EINTR;
 		if (l->sources.bytes > 0)
@@ -164,7 +164,7 @@ static int read_trace(struct learning *l, struct trace_reader *reader, struct tr
 	if (n < 0)
 		return (int)n;
 	r = training_end(training);
-	return r < 0 ? errmsg_errno(err, r, l->sources.paths[i], "learning") : 0;
+	return r < 0 ? errmsg_errno(err, r, l->sources.paths[i], "cannot learn it") : 0;
 }
 
 /* From here on a signal must not end the program halfway. */
@@ -283,7 +283,7 @@ static int learn_trace(struct learning *l, size_t i, struct errmsg *err)
 	training = training_new(profile_info(l->profile)->length, profile_sample_limit(l->profile),
 				l->outliers.n ? leave_out : NULL, l);
 	if (!training)
-		return errmsg_errno(err, -ENOMEM, path, "learning");
+		return errmsg_errno(err, -ENOMEM, path, "cannot learn it");
 	r = read_trace(l, reader, training, i, err);
 	return r < 0 ? r : add_training(l, info, training, i, err);
 }
@@ -331,10 +331,10 @@ static int describe_outliers(struct learning *l, struct errmsg *err)
 	if (!text || !l->outliers_json) {
 		if (text)
 			fclose(text);
-		return errmsg_errno(err, -ENOMEM, NULL, "outliers");
+		return errmsg_errno(err, -ENOMEM, NULL, "cannot look for outliers");
 	}
 	r = outliers_print(l->profile, &l->outliers, l->config->leave_out, text, err);
-	return fclose(text) ? errmsg_errno(err, -ENOMEM, NULL, "outliers") : r;
+	return fclose(text) ? errmsg_errno(err, -ENOMEM, NULL, "cannot look for outliers") : r;
 }
 
 static int is_outlier(void *data, const struct session *session, uint64_t copies, int64_t run)
@@ -388,7 +388,7 @@ static int learn_all(struct learning *l, struct errmsg *err)
 
 	l->runs = calloc(l->sources.n + 1, sizeof(*l->runs));
 	if (!l->runs)
-		return errmsg_errno(err, -ENOMEM, NULL, "learning");
+		return errmsg_errno(err, -ENOMEM, NULL, "cannot learn it");
 	for (size_t i = 0; i < l->sources.n; i++) {
 		r = learn_trace(l, i, err);
 		if (r == -EINTR)

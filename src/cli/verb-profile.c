@@ -331,10 +331,10 @@ static int write_text(struct profile *profile, const struct text_config *config,
 	int r;
 
 	if (!out)
-		return errmsg_errno(err, -errno, name, "writing");
+		return errmsg_errno(err, -errno, name, "cannot write it");
 	r = profile_export(profile, config->sessions, out, err);
 	if ((fflush(out) || ferror(out)) && r >= 0)
-		r = errmsg_errno(err, errno ? -errno : -EIO, name, "writing");
+		r = errmsg_errno(err, errno ? -errno : -EIO, name, "cannot write it");
 	if (config->output) {
 		fclose(out);
 		if (r < 0)
@@ -379,7 +379,7 @@ static int import_run(int argc, char **argv)
 	if (r >= 0 && strcmp(argv[rest], "-")) {
 		file = fopen(argv[rest], "re");
 		if (!file)
-			r = errmsg_errno(&err, -errno, argv[rest], "opening");
+			r = errmsg_errno(&err, -errno, argv[rest], "cannot open it");
 	}
 	if (r >= 0)
 		r = profile_import(config.output, file ? file : stdin, file ? argv[rest] : "standard input", &err);

@@ -339,7 +339,7 @@ static int record(struct recording *recording, struct errmsg *err)
 		if (fds[1].revents)
 			return 1;
 		if (poll(fds, ARRAY_SIZE(fds), recording->unflushed ? FLUSH_SECONDS * 1000 : -1) < 0 && errno != EINTR)
-			return errmsg_errno(err, -errno, NULL, "waiting for the sensor");
+			return errmsg_errno(err, -errno, NULL, "cannot wait for the sensor");
 	}
 }
 
@@ -524,7 +524,7 @@ static int verb_trace_run(int argc, char **argv)
 	if (r >= 0) {
 		r = interrupts_open(&recording.interrupts, &recording.mask);
 		if (r < 0)
-			errmsg_errno(&err, r, NULL, "preparing for signals");
+			errmsg_errno(&err, r, NULL, "cannot prepare for signals");
 	}
 	if (r >= 0)
 		r = run(&recording, argc - rest, argv + rest, &err);

@@ -119,14 +119,14 @@ int assess(struct profile *profile, folds_progress_fn *progress, void *progress_
 		return r;
 	search = outlier_search_new(folds);
 	if (!search)
-		return errmsg_errno(err, -ENOMEM, NULL, "looking for outliers");
+		return errmsg_errno(err, -ENOMEM, NULL, "cannot look for outliers");
 	r = folds_each(folds, assess_fold, &(struct assessing){ calibrating, search }, progress, progress_data, err);
 	if (r >= 0)
 		r = calibrating_end(calibrating, ret_calibration, err);
 	if (r < 0)
 		return r;
 	if (outlier_search_end(search, ret_outliers) < 0)
-		return errmsg_errno(err, -ENOMEM, NULL, "looking for outliers");
+		return errmsg_errno(err, -ENOMEM, NULL, "cannot look for outliers");
 	r = calibrate_alike(folds, &config, 0, ret_calibration, err); /* the last one, as it deals the folds anew */
 	if (r >= 0)
 		r = profile_remember_calibration(profile, state, &config, ret_calibration, err);

@@ -24,7 +24,7 @@ int calibrating_new(const struct folds *folds, const struct calibrate_config *co
 	_cleanup_(calibrating_freep) struct calibrating *c = calloc(1, sizeof(*c));
 
 	if (!c)
-		return errmsg_errno(err, -ENOMEM, NULL, "calibration");
+		return errmsg_errno(err, -ENOMEM, NULL, "cannot calibrate");
 	c->folds = folds;
 	c->config = *config;
 	c->unit = config->per_day ? sessions_per_day : 1;
@@ -33,7 +33,7 @@ int calibrating_new(const struct folds *folds, const struct calibrate_config *co
 		return errmsg_set(err, -EINVAL, NULL, 0, "a false-alarm rate must be over zero");
 	c->pieces = calloc(folds->n_pieces + 1, sizeof(*c->pieces));
 	if (!c->pieces)
-		return errmsg_errno(err, -ENOMEM, NULL, "calibration");
+		return errmsg_errno(err, -ENOMEM, NULL, "cannot calibrate");
 	policy_set(&c->policy, 0, config->means, config->reading);
 	if (config->min_calls)
 		c->policy.min_calls = (__u16)config->min_calls;
@@ -145,7 +145,7 @@ int calibrating_end(struct calibrating *from, struct calibration *ret_calibratio
 	int r;
 
 	if (!peaks)
-		return errmsg_errno(err, -ENOMEM, NULL, "calibration");
+		return errmsg_errno(err, -ENOMEM, NULL, "cannot calibrate");
 	if (from->alone || folds->n_folds < 2) {
 		nothing_to_compare(folds, &c, from->share);
 		calibration_say(&c, &from->config);
@@ -155,7 +155,7 @@ int calibrating_end(struct calibrating *from, struct calibration *ret_calibratio
 	join_pieces(folds, from->pieces, peaks);
 	r = limits_choose(peaks, folds->n_sessions, from->share, &c.policy, &limits);
 	if (r < 0)
-		return errmsg_errno(err, r, NULL, "calibration");
+		return errmsg_errno(err, r, NULL, "cannot calibrate");
 	c.sessions = limits.sessions;
 	c.clusters = folds->n_folds;
 	c.effective = limits.effective;
@@ -182,7 +182,7 @@ int calibrate_alike(struct folds *folds, const struct calibrate_config *config, 
 	if (!calibration->thin || !calibration->effective)
 		return 0;
 	if (!peaks)
-		return errmsg_errno(err, -ENOMEM, NULL, "calibration");
+		return errmsg_errno(err, -ENOMEM, NULL, "cannot calibrate");
 	r = calibrating_new(folds, config, sessions_per_day, &calibrating, err);
 	if (r < 0)
 		return r;

@@ -184,13 +184,13 @@ int outliers_find(const struct folds *folds, folds_progress_fn *progress, void *
 	int r = 0;
 
 	if (!search)
-		return errmsg_errno(err, -ENOMEM, NULL, "looking for outliers");
+		return errmsg_errno(err, -ENOMEM, NULL, "cannot look for outliers");
 	if (!search->pointless)
 		r = folds_each(folds, outlier_search_fold, search, progress, progress_data, err);
 	if (r < 0)
 		return r;
 	r = outlier_search_end(search, ret_outliers);
-	return r < 0 ? errmsg_errno(err, r, NULL, "looking for outliers") : 0;
+	return r < 0 ? errmsg_errno(err, r, NULL, "cannot look for outliers") : 0;
 }
 
 void outliers_done(struct outliers *outliers)

@@ -40,7 +40,7 @@ static int bad(const struct importing *m, const char *what)
 
 static int no_memory(const struct importing *m)
 {
-	return errmsg_errno(m->err, -ENOMEM, m->name, "reading the profile's text");
+	return errmsg_errno(m->err, -ENOMEM, m->name, "cannot read the profile's text");
 }
 
 /* The next word of the line, cut off in place; NULL at the end. */
@@ -403,7 +403,7 @@ static int read_all(struct importing *m)
 	if (r < 0)
 		return r;
 	if (ferror(m->in))
-		return errmsg_errno(m->err, -errno, m->name, "reading");
+		return errmsg_errno(m->err, -errno, m->name, "cannot read it");
 	if (first)
 		return errmsg_set(m->err, -EBADMSG, m->name, 0, "this is not the text of a profile: it is empty");
 	r = m->profile ? add_run(m) : make_profile(m);

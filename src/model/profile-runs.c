@@ -129,7 +129,7 @@ int profile_find_run(struct profile *p, uint64_t source_hash, struct profile_run
 	if (r > 0 && (r = read_run(p, statement, &run, err)) >= 0) {
 		if (keep(&found->source, run.source) < 0 || keep(&found->sensor, run.sensor) < 0 ||
 		    keep(&found->build_id, run.build_id) < 0)
-			return errmsg_errno(err, -ENOMEM, p->path, "reading the profile");
+			return errmsg_errno(err, -ENOMEM, p->path, "cannot read it");
 		*ret_run = run;
 		ret_run->source = found->source;
 		ret_run->sensor = found->sensor;
@@ -196,7 +196,7 @@ static int read_counts(struct profile *p, sqlite3_stmt *statement, struct counts
 	if (r == -EBADMSG)
 		return profile_damaged(p, err, "the counts of a learning run are wrong");
 	if (r < 0)
-		return errmsg_errno(err, r, p->path, "reading the counts");
+		return errmsg_errno(err, r, p->path, "cannot read the counts");
 	*ret_counts = counts;
 	return 0;
 }
@@ -218,7 +218,7 @@ static int sum_rows(struct profile *p, sqlite3_stmt *statement, struct summing *
 		r = summing_merge(s);
 	if (r == -EBADMSG)
 		return profile_damaged(p, err, "its counts are too large");
-	return r == -ENOMEM ? errmsg_errno(err, r, p->path, "reading the counts") : r;
+	return r == -ENOMEM ? errmsg_errno(err, r, p->path, "cannot read the counts") : r;
 }
 
 int profile_counts(struct profile *p, int64_t since, struct counts *ret_counts, struct errmsg *err)

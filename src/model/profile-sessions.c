@@ -156,7 +156,7 @@ static int each(struct profile *p, sqlite3_stmt *statement, profile_session_fn *
 		r = unpack_session(sqlite3_column_blob(statement, 4), (size_t)sqlite3_column_bytes(statement, 4), &symbols,
 				   &session.n);
 		if (r == -ENOMEM)
-			return errmsg_errno(err, r, p->path, "reading the kept sessions");
+			return errmsg_errno(err, r, p->path, "cannot read the kept sessions");
 		session.symbols = symbols;
 		if (r < 0 || session_hash(&session) != hash)
 			return profile_damaged(p, err, "a kept session is wrong");

@@ -48,7 +48,7 @@ int profile_add_sites(struct profile *p, int64_t run, const struct sites *sites,
 	int r;
 
 	if (!ids)
-		return errmsg_errno(err, -ENOMEM, p->path, "learning the call sites");
+		return errmsg_errno(err, -ENOMEM, p->path, "cannot learn the call sites");
 	if (!sites->n)
 		return 0;
 	r = has_tables(p, err);
@@ -101,7 +101,7 @@ static int read_sites(struct profile *p, const char *where, int64_t value, struc
 			return profile_damaged(p, err, "its call sites cannot be");
 		r = sites_add_one(sites, path, build_id, (uint32_t)call, offset, count);
 		if (r < 0)
-			return errmsg_errno(err, r, p->path, "reading the call sites");
+			return errmsg_errno(err, r, p->path, "cannot read the call sites");
 	}
 	return r;
 }

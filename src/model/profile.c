@@ -65,7 +65,7 @@ int profile_error(struct profile *p, int code, struct errmsg *err)
 		return errmsg_set(err, -EBUSY, p->path, 0, "%s is writing this profile; waited %d seconds", writer,
 				  PROFILE_BUSY_MS / 1000);
 	case SQLITE_NOMEM:
-		return errmsg_errno(err, -ENOMEM, p->path, "reading the profile");
+		return errmsg_errno(err, -ENOMEM, p->path, "cannot read it");
 	case SQLITE_FULL:
 		return errmsg_set(err, -ENOSPC, p->path, 0, "no space left on the disk; the profile is as it was before");
 	case SQLITE_READONLY:
@@ -75,14 +75,14 @@ int profile_error(struct profile *p, int code, struct errmsg *err)
 	case SQLITE_CANTOPEN:
 	case SQLITE_PERM:
 	case SQLITE_AUTH:
-		return errmsg_errno(err, system ? -system : -EACCES, p->path, "opening the profile");
+		return errmsg_errno(err, system ? -system : -EACCES, p->path, "cannot open it");
 	case SQLITE_NOTADB:
 		return errmsg_set(err, -EBADMSG, p->path, 0, "this is not a profile");
 	case SQLITE_IOERR:
 		if (!system)
 			sqlite3_file_control(p->db, "main", SQLITE_FCNTL_LAST_ERRNO, &system);
 		if (system)
-			return errmsg_errno(err, -system, p->path, "reading or writing the profile");
+			return errmsg_errno(err, -system, p->path, "cannot read or write it");
 		return errmsg_set(err, -EIO, p->path, 0, "the profile cannot be read or written: %s", sqlite3_errmsg(p->db));
 	case SQLITE_TOOBIG:
 		return errmsg_set(err, -EFBIG, p->path, 0, "the profile has grown too large");
@@ -231,7 +231,7 @@ static int read_build_id(struct profile *p, struct errmsg *err)
 	if (r && !column_text(statement, 0, &build_id))
 		return profile_damaged(p, err, "a build-id is no text");
 	if (replace(&p->build_id, build_id) < 0)
-		return errmsg_errno(err, -ENOMEM, p->path, "reading the profile");
+		return errmsg_errno(err, -ENOMEM, p->path, "cannot read it");
 	p->info.build_id = p->build_id;
 	return 0;
 }
@@ -257,7 +257,7 @@ static int read_info(struct profile *p, struct profile_info *ret_info, struct er
 	if (r < 0)
 		return profile_damaged(p, err, "its architecture is none that this program knows");
 	if (replace(&p->application, application) < 0)
-		return errmsg_errno(err, -ENOMEM, p->path, "reading the profile");
+		return errmsg_errno(err, -ENOMEM, p->path, "cannot read it");
 	*ret_info = (struct profile_info){
 		.application = p->application,
 		.build_id = p->build_id,
@@ -304,7 +304,7 @@ static int look(const char *path, enum profile_mode mode, struct errmsg *err)
 		if (errno == ENOENT && mode == PROFILE_CREATE)
 			return 0;
 		return errno == ENOENT ? errmsg_set(err, -ENOENT, path, 0, "there is no such profile") :
-					 errmsg_errno(err, -errno, path, "opening the profile");
+					 errmsg_errno(err, -errno, path, "cannot open it");
 	}
 	if (S_ISDIR(st.st_mode))
 		return errmsg_set(err, -EISDIR, path, 0, "this is a folder, not a profile");
@@ -324,11 +324,11 @@ static int open_database(struct profile *p, enum profile_mode mode, struct errms
 		flags |= SQLITE_OPEN_CREATE;
 	/* A name that SQLite would take for something other than a file. */
 	if (asprintf(&name, "%s%s", *p->path == ':' ? "./" : "", p->path) < 0)
-		return errmsg_errno(err, -ENOMEM, p->path, "opening the profile");
+		return errmsg_errno(err, -ENOMEM, p->path, "cannot open it");
 	code = sqlite3_open_v2(name, &p->db, flags | SQLITE_OPEN_NOMUTEX, NULL);
 	free(name);
 	if (!p->db)
-		return errmsg_errno(err, -ENOMEM, p->path, "opening the profile");
+		return errmsg_errno(err, -ENOMEM, p->path, "cannot open it");
 	if (code != SQLITE_OK) {
 		code = profile_error(p, code, err);
 		sqlite3_close(p->db);
@@ -382,7 +382,7 @@ int profile_open(const char *path, enum profile_mode mode, const struct profile_
 		return there;
 	p = calloc(1, sizeof(*p));
 	if (!p || !(p->path = strdup(path)))
-		return errmsg_errno(err, -ENOMEM, path, "opening the profile");
+		return errmsg_errno(err, -ENOMEM, path, "cannot open it");
 	/* A new file is not made before there is something to put into it. */
 	r = there ? open_database(p, mode, err) : set_new(p, info, err);
 	if (r >= 0)

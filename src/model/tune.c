@@ -391,7 +391,7 @@ int tune(const struct folds *folds, const struct tune_config *config, folds_prog
 	free(t.trial_peaks);
 	if (r < 0) {
 		tune_done(&tune);
-		return r == -ENOMEM ? errmsg_errno(err, r, NULL, "tuning") : r;
+		return r == -ENOMEM ? errmsg_errno(err, r, NULL, "cannot compare lengths") : r;
 	}
 	tune.best = find_best(&tune, folds->length);
 	tune.thin = tune.choices[tune.best].alarms > 2 * config->rate;
