@@ -126,7 +126,10 @@ static void read_cmdline(int dir, char *cmdline, size_t size)
 {
 	ssize_t n = read_file(dir, "cmdline", cmdline, size);
 
-	for (ssize_t i = 0; i + 1 < n; i++)
+	/* Servers that write what they do over their arguments fill the rest with blanks. */
+	while (n > 0 && (!cmdline[n - 1] || cmdline[n - 1] == ' '))
+		cmdline[--n] = '\0';
+	for (ssize_t i = 0; i < n; i++)
 		if (!cmdline[i])
 			cmdline[i] = ' ';
 }
