@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sys/un.h>
 
 #include "control/stream.h"
@@ -79,6 +80,7 @@ static void check_stream(struct stream_listener *listener)
 	ok(sensor->info.arch == ARCH_X86_64 && sensor->info.application && !strcmp(sensor->info.application, "/usr/sbin/in.ftpd"),
 	   "and whose they are");
 	sensor_close(sensor);
+	waitpid(pid, NULL, 0); /* it holds the listener's lock, too, as long as it lives */
 }
 
 /* What is not a trace is an error, not a crash; closing does not wait for the other side. */
