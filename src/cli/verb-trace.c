@@ -396,6 +396,8 @@ static int trace_live(struct recording *recording, struct errmsg *err)
 	if (*err->text && !config->quiet && !recording->messages.syslog)
 		messages_note(&recording->messages, "using the %s sensor (%s)", recording->sensor->info.name,
 			      escape_text(note, sizeof(note), err->text));
+	else if (!config->targets.command && !config->background && !config->quiet && !recording->messages.syslog && isatty(STDERR_FILENO))
+		messages_note(&recording->messages, "recording by %s; Ctrl-C ends it", recording->sensor->info.name);
 	*err = (struct errmsg){ 0 };
 	/* From here on a command runs. */
 	interrupts_command(recording->sensor->command);
