@@ -184,7 +184,7 @@ static inline __attribute__((flatten)) int add_call(struct monitor *monitor, con
 		monitor->stats.foreign += !!(call->verdict.flags & VERDICT_FOREIGN);
 		if (call->verdict.flags & VERDICT_ALARMS)
 			raise_alarm(monitor, thread, call, false);
-		else if (is_unforeseen(monitor, call) && monitor->callbacks.unforeseen(monitor->callbacks.data, call))
+		else if (thread->score.open && is_unforeseen(monitor, call) && monitor->callbacks.unforeseen(monitor->callbacks.data, call))
 			raise_alarm(monitor, thread, call, true);
 		if (call->verdict.flags & VERDICT_CLOSED)
 			episode_closed(monitor, event->tid);

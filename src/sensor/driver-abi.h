@@ -53,16 +53,22 @@ struct followed {
 	__u32 reserved;
 };
 
+/* Changes of an application's executable memory, by any of its threads. */
+struct memory_changes {
+	__u32 n;         /* asked for or over */
+	__u32 under_way; /* threads that have asked for one and made no call since */
+};
+
 /* The mapping that calls came from last. All zero: none. Classes are those of sensor/origin.h. */
 struct origin_cache {
 	__u64 start, size;
 	__u64 delta;   /* address + delta = offset in the file */
 	__u64 module;  /* SITE(module, 0), where modules are wanted */
-	__u32 changes; /* of the application's memory, when it was looked up */
+	__u32 changes; /* memory_changes.n when it was looked up, or a number that it never is while a change was under way */
 	__u8 class;    /* enum event_origin */
 	__u8 changing; /* the call before may have changed mappings */
 	__u8 has_file;
-	__u8 reserved;
+	__u8 unsettled; /* a change was under way: to be looked up again at the next call */
 };
 
 /* What the seeding iterator is asked to do. */

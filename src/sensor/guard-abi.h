@@ -32,7 +32,7 @@ struct guarded {
 	__u32 tid;
 	__s32 signalled;
 	__u32 generation;
-	__u32 sites_changes; /* the application's changes when sites[] was filled */
+	__u32 sites_changes; /* origin.changes when sites[] was filled */
 	__u64 sites[SITES_REMEMBERED]; /* places found good */
 	struct score score;
 	struct scored_call history[HISTORY_CALLS]; /* call n is at n % HISTORY_CALLS */
@@ -59,16 +59,15 @@ struct guard_sample {
 /* One per application, read and written in place by both sides. A power of two, so that finding one is a shift. */
 struct guarded_application {
 	__u32 slot;    /* which of the two policies and images is in use */
-	__u32 changes; /* of executable memory, by any thread */
 	__u32 level;   /* enum guard_level */
 	__u32 sample;  /* hand out every so manieth call of a thread, a power of two; 0: none, 1: everything */
+	__u32 dry_run;
+	struct memory_changes memory;
 	struct policy policy[2];
 	__s32 signal;
-	__u32 dry_run;
+	__u32 compat;                   /* the last process that began as a program of the other width, e.g. of 32 bits */
 	__u64 started, ended;           /* threads */
 	struct guarded_counters totals; /* of threads that have ended */
-	__u32 compat;                   /* the last process that began as a program of the other width, e.g. of 32 bits */
-	__u32 reserved;
 };
 _Static_assert(sizeof(struct guarded_application) == 256, "found by a shift");
 

@@ -93,8 +93,9 @@ static __noinline int site_look_up(thread_t *t, __u64 address, __u32 call, __u32
 }
 
 /* Did training see this call made here? Places found good are remembered by address, as long as memory stays as it is. */
-static __always_inline bool site_is_known(thread_t *t, __u64 address, __u16 call, __u32 changes)
+static __always_inline bool site_is_known(thread_t *t, __u64 address, __u16 call)
 {
+	__u32 changes = t->origin.changes;
 	__u64 key = address << 16 | call;
 	__u32 slot = (address ^ address >> 7 ^ call) & (SITES_REMEMBERED - 1);
 
@@ -102,7 +103,8 @@ static __always_inline bool site_is_known(thread_t *t, __u64 address, __u16 call
 		return true;
 	if (!site_look_up(t, address, call, changes))
 		return false;
-	t->sites[slot] = key;
+	if (!t->origin.unsettled)
+		t->sites[slot] = key;
 	return true;
 }
 
@@ -202,19 +204,21 @@ static void thread_exec(thread_t *t, struct task_struct *task)
 	__sync_fetch_and_and(&t->followed.pending, ~(PENDING_EXEC | PENDING_COMMAND));
 }
 
+/* Also of an application that was removed meanwhile: it has no image any more. */
 static void thread_ended(thread_t *t, struct task_struct *task)
 {
-	struct scoring s;
+	struct guarded_application *application = &applications[t->followed.application & DRIVER_APPLICATIONS];
 	__u64 *from = (__u64 *)&t->counters, *to;
 
-	if (!t->tid || !scoring_of(t, &s))
+	origin_changed(&t->origin, &application->memory);
+	if (!t->tid)
 		return;
-	hand_out_event(t, s.application, EVENT_EXIT, task->pid);
-	to = (__u64 *)&s.application->totals;
+	hand_out_event(t, application, EVENT_EXIT, task->pid);
+	to = (__u64 *)&application->totals;
 	for (unsigned i = 0; i < sizeof(t->counters) / sizeof(__u64); i++)
 		__sync_fetch_and_add(&to[i], from[i]);
 	__builtin_memset(&t->counters, 0, sizeof(t->counters));
-	__sync_fetch_and_add(&s.application->ended, 1);
+	__sync_fetch_and_add(&application->ended, 1);
 }
 
 /* What has to be done before a call is scored; false if it is not to be. */
@@ -303,13 +307,13 @@ int BPF_PROG(on_call, struct pt_regs *regs, long id)
 	number = call_number(task, regs, id, &abi);
 	address = REGS_IP(regs) - CALL_SIZE;
 	if (s.application->level) {
-		origin = origin_class(&t->origin, &s.application->changes, regs, address);
+		origin = origin_class(&t->origin, &s.application->memory, regs, address);
 		if (s.application->level == LEVEL_SITES && origin == ORIGIN_FILE && abi == ABI_NATIVE &&
-		    unlikely(!site_is_known(t, address, number, s.application->changes))) {
+		    unlikely(!site_is_known(t, address, number))) {
 			origin = ORIGIN_STRAY;
 			t->counters.unknown_sites++;
 		}
-		origin_note(&t->origin, &s.application->changes, task, regs, number, abi);
+		origin_note(&t->origin, &s.application->memory, task, regs, number, abi);
 		if (unlikely(origin == ORIGIN_UNKNOWN))
 			t->counters.unknown_origins++;
 	}

@@ -2,7 +2,7 @@
 /*
  * Where a call comes from. The mapping that the last call came from is remembered per thread, so that nearly all calls
  * cost two compares. What is remembered is dropped when any thread of the application asks for a change that could
- * bring other code to the same addresses, at that call and again once it is over.
+ * bring other code to the same addresses; until that thread calls again or ends, nothing new is remembered.
  */
 #ifndef IMSAFE_SENSOR_ORIGIN_BPF_H
 #define IMSAFE_SENSOR_ORIGIN_BPF_H
@@ -98,8 +98,23 @@ static __always_inline __u16 call_number(struct task_struct *task, struct pt_reg
 /* The includer gives files their module; 0 if it does not care. */
 static __u64 module_of(struct task_struct *task, const struct found *found);
 
-/* Not inlined into the fast path. The kernel may be unable to look (EBUSY): then nothing is known and nothing kept. */
-static __noinline int origin_find(struct origin_cache *m, __u64 address, __u32 *changes)
+/* A thread's change is over: it calls again, or has ended. */
+static __always_inline void origin_changed(struct origin_cache *m, struct memory_changes *changes)
+{
+	if (!m->changing)
+		return;
+	m->changing = 0;
+	add_ordered(&changes->n, 1);
+	add_ordered(&changes->under_way, -1);
+}
+
+#define UNSETTLED 0x80000000 /* in origin_cache.changes */
+
+/*
+ * Not inlined into the fast path. The kernel may be unable to look (EBUSY): then nothing is known and nothing kept. While a
+ * sibling is changing memory, what is found holds for this call alone.
+ */
+static __noinline int origin_find(struct origin_cache *m, __u64 address, struct memory_changes *changes)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct found found = { .class = ORIGIN_KINDS };
@@ -107,29 +122,30 @@ static __noinline int origin_find(struct origin_cache *m, __u64 address, __u32 *
 
 	if (!m || !changes)
 		return 0;
-	if (m->changing) {
-		m->changing = 0;
-		__sync_fetch_and_add(changes, 1);
-	}
-	before = *changes;
+	origin_changed(m, changes);
+	before = changes->n;
+	barrier();
 	m->size = 0;
 	m->class = ORIGIN_UNKNOWN;
 	if (bpf_find_vma(task, address, classify, &found, 0) || found.class == ORIGIN_KINDS)
 		return 0;
+	barrier();
+	m->unsettled = changes->under_way != 0;
 	m->class = found.class;
 	m->start = found.start;
 	m->size = found.size;
 	m->delta = found.delta;
 	m->has_file = found.file.inode != 0;
 	m->module = m->has_file ? module_of(task, &found) : 0;
-	m->changes = before;
+	m->changes = m->unsettled ? before ^ UNSETTLED : before;
 	return 0;
 }
 
 /* The class of the memory that the current call comes from; m remembers it, and where in which file it is. */
-static __always_inline __u8 origin_class(struct origin_cache *m, __u32 *changes, struct pt_regs *regs, __u64 address)
+static __always_inline __u8 origin_class(struct origin_cache *m, struct memory_changes *changes, struct pt_regs *regs,
+					 __u64 address)
 {
-	if (unlikely(address - m->start >= m->size || m->changes != *changes))
+	if (unlikely(address - m->start >= m->size || m->changes != changes->n))
 		origin_find(m, address, changes);
 	/* Stacks of threads are anonymous memory like any other, but for the stack pointer. */
 	if (unlikely(m->class == ORIGIN_ANON) && !m->has_file && REGS_SP(regs) - m->start < m->size)
@@ -137,18 +153,19 @@ static __always_inline __u8 origin_class(struct origin_cache *m, __u32 *changes,
 	return m->class;
 }
 
-static __noinline int origin_change(struct origin_cache *m, __u32 *changes, bool exec)
+static __noinline int origin_change(struct origin_cache *m, struct memory_changes *changes, bool exec)
 {
 	if (!m || !changes || !exec)
 		return 0;
 	m->changing = 1;
 	m->size = 0; /* so that the next call has to look */
-	__sync_fetch_and_add(changes, 1);
+	add_ordered(&changes->under_way, 1);
+	add_ordered(&changes->n, 1);
 	return 0;
 }
 
 /* To be called after origin_class(), for the call under way. Numbers beyond the alphabet may say a change too many, never too few. */
-static __always_inline void origin_note(struct origin_cache *m, __u32 *changes, struct task_struct *task,
+static __always_inline void origin_note(struct origin_cache *m, struct memory_changes *changes, struct task_struct *task,
 					struct pt_regs *regs, __u32 call, __u8 abi)
 {
 	__u8 change = abi == ABI_COMPAT ? changes_compat[call & SYMBOL_OTHER] : changes_native[call & SYMBOL_OTHER];

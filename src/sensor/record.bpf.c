@@ -36,7 +36,7 @@ struct {
 } rings SEC(".maps");
 
 /* Changes of executable memory by any thread. */
-__u32 memory_changes;
+struct memory_changes memory;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -201,6 +201,7 @@ static void thread_ended(thread_t *t, struct task_struct *task)
 	struct event event = { .time = now(), .kind = EVENT_EXIT, .tid = task->pid };
 	__u64 *former, lost;
 
+	origin_changed(&t->origin, &memory);
 	if (t->followed.pending & PENDING_COMMAND)
 		return;
 	if (!settle(t, task->pid) || !put(t, &event)) {
@@ -250,11 +251,11 @@ int BPF_PROG(on_call, struct pt_regs *regs, long id)
 	event.call = call_number(task, regs, id, &abi);
 	if (config.origins) {
 		address = REGS_IP(regs) - CALL_SIZE;
-		event.origin = EVENT_FROM(origin_class(&t->origin, &memory_changes, regs, address), abi);
+		event.origin = EVENT_FROM(origin_class(&t->origin, &memory, regs, address), abi);
 		if (config.sites)
 			event.site = t->origin.module ? t->origin.module | ((address + t->origin.delta) & SITE_OFFSET_MAX)
 						       : SITE(0, address);
-		origin_note(&t->origin, &memory_changes, task, regs, event.call, abi);
+		origin_note(&t->origin, &memory, task, regs, event.call, abi);
 	} else {
 		event.origin = EVENT_FROM(ORIGIN_UNKNOWN, abi);
 	}

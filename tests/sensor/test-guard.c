@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -476,6 +477,44 @@ static void test_replace(const struct image *other)
 	reap(pid);
 }
 
+/* A thread that sleeps while its application is removed is let go at its next call or its end; only then is it over. */
+static void test_removed(void)
+{
+	_cleanup_(guard_closep) struct guard *guard = NULL;
+	unsigned number, first = 0, again = 0;
+
+	forget();
+	if (!ok(guard_open(&guard, &err) == 0, "opens"))
+		return;
+	for (int i = 0; i < 3; i++) {
+		struct target target = { .kind = TARGET_PID, .pid = fork() };
+		struct guard_application application = {
+			.name = "removed", .targets = &target, .n_targets = 1, .image = &image, .policy = &policy, .level = GUARD_MEMORY,
+		};
+		struct guard_stats stats = { 0 };
+
+		if (!target.pid) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			for (;;)
+				usleep(20000);
+		}
+		if (guard_add_application(guard, &application, &number, &err) < 0) {
+			reap(target.pid);
+			break;
+		}
+		for (int wait = 0; wait < 1000 && !stats.started; wait++) {
+			usleep(2000);
+			guard_stats(guard, number, &stats);
+		}
+		if (!i)
+			first = number;
+		again += number == first;
+		guard_remove_application(guard, number);
+		reap(target.pid);
+	}
+	ok(again == 3, "the number of a removed application is given out again once its last thread has ended (%u of 3)", again);
+}
+
 static void test_two(const struct image *other)
 {
 	_cleanup_(guard_closep) struct guard *guard = NULL;
@@ -549,6 +588,7 @@ int main(int argc, char **argv)
 	test_replay(ARGV("normal:50", "anon", "normal:500", "int80", "normal:10", "stack", "odd:90"), "foreign calls");
 #endif
 	test_replace(&other);
+	test_removed();
 	test_two(&other);
 	forget();
 	after = count_down_to(before);
