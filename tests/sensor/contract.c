@@ -403,12 +403,21 @@ static void check_attach(void)
 		for (size_t i = 0; i < log.n; i++) {
 			const struct event *event = &log.events[i];
 
+			if (!event->tid) /* a gap of whoever it was */
+				continue;
 			thread_table_get(threads, event->tid, &is_new);
-			begins &= is_new == (event->kind == EVENT_ATTACH || event->kind == EVENT_FORK);
+			if (is_new != (event->kind == EVENT_ATTACH || event->kind == EVENT_FORK)) {
+				begins = false;
+				printf("# round %d, event %zu of %zu: kind %u of thread %u, which %s\n", round, i, log.n, event->kind,
+				       event->tid, is_new ? "had not begun" : "had begun already");
+			}
 			if (event->kind == EVENT_EXIT)
 				thread_table_remove(threads, event->tid);
 		}
-		begins &= log.n > 0;
+		if (!log.n) {
+			begins = false;
+			printf("# round %d: no event\n", round);
+		}
 		free(log.events);
 		goes_on &= progresses();
 	}
