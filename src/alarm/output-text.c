@@ -45,8 +45,7 @@ static unsigned text_columns(const char *text)
 	return n;
 }
 
-/* 2138411 as "2 138 411". */
-static const char *grouped(uint64_t value, char buffer[32])
+const char *output_grouped(uint64_t value, char buffer[32])
 {
 	char digits[24];
 	size_t n = (size_t)snprintf(digits, sizeof(digits), "%" PRIu64, value), at = 0;
@@ -360,7 +359,7 @@ static void print_why(const struct text *t)
 		body(t, PLAIN, "", "below are the calls of this episode that training never saw in their place");
 	else
 		body(t, PLAIN, "", "%u of the last %u calls never came in this place in %s calls of training", e->unseen, e->window,
-		     grouped(e->image->header->calls, number));
+		     output_grouped(e->image->header->calls, number));
 }
 
 static void print_time(const struct text *t, int64_t time, const char *format)
@@ -477,7 +476,7 @@ static void print_trust(const struct text *t)
 	if (!(alarm->flags & VERDICT_TAINTED) || alarm->since_gap == UINT64_MAX)
 		return;
 	heading(t, "Gap");
-	snprintf(lost, sizeof(lost), "%s%scalls were lost", alarm->lost ? grouped(alarm->lost, number) : "", alarm->lost ? " " : "");
+	snprintf(lost, sizeof(lost), "%s%scalls were lost", alarm->lost ? output_grouped(alarm->lost, number) : "", alarm->lost ? " " : "");
 	body(t, YELLOW, lost, " %" PRIu64 " calls before this one: part of what looks unusual may only be that", alarm->since_gap);
 }
 
@@ -575,11 +574,11 @@ void output_text(const struct explanation *explanation, const struct output_cont
 		fprintf(out, ", ");
 	}
 	if (alarm->sequence)
-		fprintf(out, "call %s of the stream, ", grouped(alarm->sequence, number));
+		fprintf(out, "call %s of the stream, ", output_grouped(alarm->sequence, number));
 	if (alarm->odd_only)
 		fprintf(out, "thread %u\n", alarm->tid);
 	else
-		fprintf(out, "%s%s of thread %u\n", alarm->sequence ? "" : "call ", grouped(alarm->thread_calls + 1, number), alarm->tid);
+		fprintf(out, "%s%s of thread %u\n", alarm->sequence ? "" : "call ", output_grouped(alarm->thread_calls + 1, number), alarm->tid);
 	print_news(&t, context->grouping);
 	fputc('\n', out);
 	print_why(&t);

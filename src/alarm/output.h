@@ -46,6 +46,9 @@ void output_wrap(const char *text, unsigned column, unsigned indent, unsigned wi
 /* "7th" */
 const char *output_ordinal(uint64_t value, char buffer[32]);
 
+/* 2138411 as "2 138 411". */
+const char *output_grouped(uint64_t value, char buffer[32]);
+
 /* How to teach the profile what raised an alarm, as a shell command; "" if there is no source to learn from. */
 char *output_teach(const struct output_context *context, char *buffer, size_t size);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <termios.h>
 
+#include "alarm/output.h"
 #include "cli/chart.h"
 
 #define GROUPS_SHOWN_MAX 128
@@ -311,19 +312,6 @@ static void put_lines(const char *text, unsigned skip, unsigned rows, FILE *out)
 	}
 }
 
-static void grouped(uint64_t value, char buffer[32])
-{
-	char digits[24];
-	size_t n = (size_t)snprintf(digits, sizeof(digits), "%" PRIu64, value), at = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		if (i && (n - i) % 3 == 0)
-			buffer[at++] = ' ';
-		buffer[at++] = digits[i];
-	}
-	buffer[at] = '\0';
-}
-
 static const char *paint(const struct live_view *view, const char *code)
 {
 	return view->terminal.color ? code : "";
@@ -394,9 +382,9 @@ static void put_numbers(struct live_view *view, const struct live_view_numbers *
 		view->rated = now;
 		view->rated_calls = stats->calls;
 	}
-	grouped(stats->calls, calls);
-	grouped((uint64_t)view->rate, rate);
-	grouped(stats->lost, lost);
+	output_grouped(stats->calls, calls);
+	output_grouped((uint64_t)view->rate, rate);
+	output_grouped(stats->lost, lost);
 	fprintf(out, "%s calls   %s calls/s   %zu thread%s   ", calls, rate, stats->threads, stats->threads == 1 ? "" : "s");
 	if (stats->gaps)
 		fprintf(out, "%s%" PRIu64 " gap%s, %s calls lost%s", paint(view, "\033[33m"), stats->gaps, stats->gaps == 1 ? "" : "s",
