@@ -15,7 +15,7 @@ struct calibrating {
 	double unit, share;
 	struct policy policy;
 	struct peaks *pieces; /* folds share no piece */
-	bool alone;           /* one fold, nothing to compare with */
+	bool alone;           /* one fold, nothing to compare with; set by any thread */
 };
 
 int calibrating_new(const struct folds *folds, const struct calibrate_config *config, double sessions_per_day,
@@ -55,7 +55,7 @@ int calibrating_fold(void *data, uint32_t fold, const struct image *image)
 	struct policy policy = c->policy;
 
 	if (!image) {
-		c->alone = true;
+		__atomic_store_n(&c->alone, true, __ATOMIC_RELAXED);
 		return 0;
 	}
 	policy_arm(&policy, image->header, 0);

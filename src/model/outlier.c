@@ -16,7 +16,7 @@ struct standing {
 struct outlier_search {
 	const struct folds *folds;
 	struct standing *pieces;
-	bool pointless; /* nothing to compare with, or too little */
+	bool pointless; /* nothing to compare with, or too little; set by any thread */
 };
 
 struct outlier_search *outlier_search_new(const struct folds *folds)
@@ -45,8 +45,8 @@ int outlier_search_fold(void *data, uint32_t fold, const struct image *image)
 	struct policy policy;
 
 	if (!image)
-		j->pointless = true;
-	if (j->pointless)
+		__atomic_store_n(&j->pointless, true, __ATOMIC_RELAXED);
+	if (!image || __atomic_load_n(&j->pointless, __ATOMIC_RELAXED))
 		return 0;
 	policy_set(&policy, 0, (unsigned[MEAN_WINDOWS]){ OUTLIER_WINDOW }, READING_PREDICTOR);
 	policy_arm(&policy, image->header, 0);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The automatic threshold: limits by hand, and the promised rate kept on new sessions of a world whose truth is known. */
 #include <math.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "model/calibrate.h"
 #include "model/freeze.h"
+#include "model/outlier.h"
 #include "../tap.h"
 
 static struct policy windows(unsigned a, unsigned b)
@@ -241,6 +243,43 @@ static void check_promise(void)
 	}
 }
 
+struct alone {
+	struct calibrating *calibrating;
+	struct outlier_search *search;
+};
+
+static void *fold_alone(void *data)
+{
+	struct alone *alone = data;
+
+	calibrating_fold(alone->calibrating, 0, NULL);
+	outlier_search_fold(alone->search, 0, NULL);
+	return NULL;
+}
+
+/* What several threads say at once; the thread sanitizer tells if they may. */
+static void check_threads(void)
+{
+	_cleanup_(folds_freep) struct folds *folds = folds_new(6);
+	_cleanup_(calibrating_freep) struct calibrating *calibrating = NULL;
+	_cleanup_(outlier_search_freep) struct outlier_search *search = NULL;
+	struct calibrate_config config = { .rate = 0.01 };
+	struct calibration calibration = { 0 };
+	struct outliers outliers = { 0 };
+	struct errmsg err = { 0 };
+	pthread_t other;
+
+	add(folds, OUTLIER_SESSIONS);
+	search = folds_prepare(folds) ? NULL : outlier_search_new(folds);
+	ok(search && !calibrating_new(folds, &config, 0, &calibrating, &err), "a calibration and a search in steps");
+	pthread_create(&other, NULL, fold_alone, &(struct alone){ calibrating, search });
+	fold_alone(&(struct alone){ calibrating, search });
+	pthread_join(other, NULL);
+	ok(!calibrating_end(calibrating, &calibration, &err) && calibration.thin && !outlier_search_end(search, &outliers) &&
+	   !outliers.n, "folds that stand alone, on two threads at once: nothing is promised, nobody accused");
+	outliers_done(&outliers);
+}
+
 int main(void)
 {
 	check_limits();
@@ -248,5 +287,6 @@ int main(void)
 	check_given();
 	check_alike();
 	check_promise();
+	check_threads();
 	return tap_done();
 }
