@@ -5,6 +5,8 @@
 #include <limits.h>
 #include <string.h>
 
+#include "sensor/process.h"
+
 char **targets_split_command(int *argc, char **argv)
 {
 	for (int i = 1; i < *argc; i++)
@@ -45,4 +47,14 @@ int targets_list(const struct targets *targets, struct target list[TARGETS_MAX],
 		list[n++] = (struct target){ .kind = TARGET_COMMAND, .argv = targets->command, .mask = targets->mask };
 	*ret_n = n;
 	return 0;
+}
+
+void targets_say_waiting(const struct targets *targets, const struct messages *messages)
+{
+	char name[512];
+
+	for (size_t i = 0; i < targets->units.n; i++)
+		if (!process_in_unit(targets->units.values[i]))
+			messages_note(messages, "no process of the unit %s is here now: waiting for it to be started",
+				      escape_text(name, sizeof(name), targets->units.values[i]));
 }

@@ -4,6 +4,7 @@
 #define IMSAFE_CLI_TARGETS_H
 
 #include "base/options.h"
+#include "cli/service.h"
 #include "sensor/sensor.h"
 
 struct targets {
@@ -30,5 +31,8 @@ size_t targets_count(const struct targets *targets);
 
 /* -EINVAL with err filled if a PID is none. */
 int targets_list(const struct targets *targets, struct target list[TARGETS_MAX], size_t *ret_n, struct errmsg *err);
+
+/* One line for each unit that has no process now: it is waited for, be it stopped or misspelt. */
+void targets_say_waiting(const struct targets *targets, const struct messages *messages);
 
 #endif

@@ -454,6 +454,7 @@ static void print_start(const struct run *run, const char *profile)
 		fprintf(stderr, "Using the driver (--sensor=ebpf), which scores in the kernel.\n");
 	else if (*run->source.note)
 		fprintf(stderr, "Using the %s sensor (%s).\n", run->source.sensor_name, escape_text(note, sizeof(note), run->source.note));
+	targets_say_waiting(&run->config.source.targets, &run->messages);
 }
 
 static int check_config(struct run *run, enum response *ret_response)

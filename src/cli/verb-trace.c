@@ -398,6 +398,8 @@ static int trace_live(struct recording *recording, struct errmsg *err)
 			      escape_text(note, sizeof(note), err->text));
 	else if (!config->targets.command && !config->background && !config->quiet && !recording->messages.syslog && isatty(STDERR_FILENO))
 		messages_note(&recording->messages, "recording by %s; Ctrl-C ends it", recording->sensor->info.name);
+	if (!config->quiet)
+		targets_say_waiting(&config->targets, &recording->messages);
 	*err = (struct errmsg){ 0 };
 	/* From here on a command runs. */
 	interrupts_command(recording->sensor->command);

@@ -274,6 +274,39 @@ int process_to_follow(pid_t tid, pid_t *ret_pid, struct errmsg *err)
 	return 0;
 }
 
+/* Is one of the names in the path of the unified hierarchy the unit's? Takes the text apart. */
+static bool names_unit(char *cgroups, const char *unit)
+{
+	size_t length = strlen(unit);
+	char *line = !strncmp(cgroups, "0::", 3) ? cgroups : strstr(cgroups, "\n0::"), *rest = NULL;
+
+	if (!line)
+		return false;
+	line = strchr(line, '/');
+	for (char *name = line ? strtok_r(line, "/\n", &rest) : NULL; name; name = strtok_r(NULL, "/\n", &rest))
+		if (!strncmp(name, unit, length) && (!name[length] || !strcmp(name + length, ".service")))
+			return true;
+	return false;
+}
+
+bool process_in_unit(const char *unit)
+{
+	_cleanup_closedir_ DIR *processes = opendir("/proc");
+	struct dirent *entry;
+	bool found = false;
+
+	while (!found && processes && (entry = readdir(processes))) {
+		_cleanup_close_ int dir = -1;
+		char cgroups[8192];
+
+		if (*entry->d_name < '1' || *entry->d_name > '9')
+			continue;
+		dir = open_process((pid_t)strtol(entry->d_name, NULL, 10));
+		found = dir >= 0 && read_file(dir, "cgroup", cgroups, sizeof(cgroups)) > 0 && names_unit(cgroups, unit);
+	}
+	return found;
+}
+
 struct mapping {
 	uint64_t from, to, offset;
 	char permissions[8];

@@ -60,6 +60,12 @@ int process_status(pid_t tid, struct process_status *ret_status); /* -errno: the
 /* The process that a thread, named by a person, stands for; err says in one line why it can't be followed. */
 int process_to_follow(pid_t tid, pid_t *ret_pid, struct errmsg *err);
 
+/*
+ * Does any process run in this systemd unit now: in a cgroup of the unified hierarchy that is named as the unit, or below it?
+ * The name may lack its ".service".
+ */
+bool process_in_unit(const char *unit);
+
 /* An address in a process as a place in a file, while the process lives. */
 struct process_place {
 	uint64_t address;
