@@ -169,7 +169,7 @@ bool guarding_losses(const struct guarding *guarding, char *words, size_t size)
 		at += (size_t)snprintf(words, size, "%" PRIu64 " threads were not watched: too many at once", stats.refused);
 	if (stats.missed && at < size)
 		at += (size_t)snprintf(words + at, size - at, "%s%" PRIu64 " calls, forks or ends on this machine were kept from the driver, "
-				       "which had been interrupted on their CPU", at ? "; " : "", stats.missed);
+				       "which had been interrupted on their CPU (see imsafe doctor)", at ? "; " : "", stats.missed);
 	if (stats.lost_alarms && at < size)
 		at += (size_t)snprintf(words + at, size - at, "%s%" PRIu64 " alarms were raised but not taken in time", at ? "; " : "",
 				       stats.lost_alarms);

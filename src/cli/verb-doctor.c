@@ -112,6 +112,11 @@ static void look_at_kernel(struct doctor *doctor)
 	if (check->confidentiality)
 		find(doctor, "kernel", "lockdown", false, true,
 		     "locked down for confidentiality: the driver may not read the kernel; ptrace is not affected");
+	if (check->preempts)
+		find(doctor, "kernel", "tracefs", check->tracefs, false, "%s",
+		     check->tracefs ? "can be read, so this kernel interrupts none of the driver's programs" :
+				      "cannot be read: this kernel may interrupt the driver's programs, and what others call on that CPU meanwhile "
+				      "is missed, and counted");
 	find(doctor, "kernel", "cgroups", *check->cgroup2, false, "%s%s",
 	     *check->cgroup2 ? "units and cgroups can be watched: unified hierarchy at " :
 			       "no unified hierarchy (cgroup2): units and cgroups cannot be watched; programs and processes can",
@@ -242,6 +247,9 @@ static void think(struct doctor *doctor)
 			       "until then --sensor=ptrace does the same, slower.");
 	if (check->pid_namespace)
 		advise(doctor, "For the driver (--sensor=ebpf), run on the machine itself; inside the container use --sensor=ptrace.");
+	if (check->preempts && !check->tracefs)
+		advise(doctor, "For the driver to miss nothing on this kernel, let it read tracefs; run as root, or, for a group of yours:\n"
+			       "sudo mount -o remount,gid=GROUP,mode=750 /sys/kernel/tracing");
 	if (!doctor->live)
 		advise(doctor, "No live calls can be seen here. Traces recorded elsewhere can be learned, monitored and plotted.");
 }

@@ -17,6 +17,7 @@
 
 #define KERNEL_MAJOR 5
 #define KERNEL_TYPES "/sys/kernel/btf/vmlinux"
+#define PREEMPTS_MAJOR 7
 #define INIT_PID_NAMESPACE 0xeffffffcU /* the inode number of the first one, fixed in the kernel */
 
 static unsigned long long effective_capabilities(void)
@@ -84,6 +85,13 @@ static void ask_types(struct driver_check *check)
 	check->find_vma |= check->kernel && has_word(types, size, "BPF_FUNC_find_vma");
 }
 
+/* Where libbpf looks for the numbers of tracepoints. */
+static bool can_read_tracefs(void)
+{
+	return !access("/sys/kernel/tracing/events/raw_syscalls/sys_enter/id", R_OK) ||
+	       !access("/sys/kernel/debug/tracing/events/raw_syscalls/sys_enter/id", R_OK);
+}
+
 void driver_check(struct driver_check *ret_check)
 {
 	struct driver_check check = { .kernel = false };
@@ -97,12 +105,15 @@ void driver_check(struct driver_check *ret_check)
 		snprintf(check.release, sizeof(check.release), "%s", name.release);
 		if (sscanf(name.release, "%u.%u", &major, &minor) == 2) {
 			check.kernel = major > KERNEL_MAJOR || (major == KERNEL_MAJOR && minor >= DRIVER_KERNEL_MINOR);
+			check.preempts = major >= PREEMPTS_MAJOR;
 			check.find_vma = major > KERNEL_MAJOR || (major == KERNEL_MAJOR && minor >= DRIVER_ORIGINS_MINOR);
 		}
 	}
 	check.btf = !access(KERNEL_TYPES, R_OK);
 	if (!check.find_vma)
 		ask_types(&check);
+	check.preempts |= secure_getenv("IMSAFE_DRIVER_ATOMIC") != NULL; /* to test on older kernels what newer ones need */
+	check.tracefs = can_read_tracefs();
 	check.cap_bpf = admin || caps >> CAP_BPF & 1;
 	check.cap_perfmon = admin || caps >> CAP_PERFMON & 1;
 	check.confidentiality = locked_down();

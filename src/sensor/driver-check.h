@@ -29,6 +29,8 @@ struct driver_check {
 	bool btf;             /* the kernel describes its types */
 	bool cap_bpf, cap_perfmon; /* the privileges, or root's */
 	bool confidentiality; /* the kernel is locked down against being read */
+	bool preempts;        /* the kernel preempts tasks inside of the driver's programs, and keeps others from running them then */
+	bool tracefs;         /* but those that are attached by way of tracefs run as a whole: it can be read */
 	bool pid_namespace;   /* we are in a PID namespace of our own: thread ids are others than the kernel's */
 	bool find_vma;        /* calls' origins can be looked up */
 	char cgroup2[256];    /* where the unified hierarchy is mounted, "" if it is not */

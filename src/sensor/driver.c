@@ -50,10 +50,39 @@ static int refused(const char *what, int error, struct errmsg *err)
 	return errmsg_set(err, -ENOSYS, NULL, 0, "%s: %s", what, *complaint ? complaint : strerror(-error));
 }
 
+#define ATOMIC "_atomic"
+
+static struct bpf_program *program_of(const struct bpf_object_skeleton *skeleton, const char *name, size_t length)
+{
+	for (int i = 0; i < skeleton->prog_cnt; i++)
+		if (!strncmp(skeleton->progs[i].name, name, length) && !skeleton->progs[i].name[length])
+			return *skeleton->progs[i].prog;
+	return NULL;
+}
+
+/* Of two programs with one task, the one that this kernel and process can rely on: see follow.bpf.h. */
+static void choose_programs(const struct driver_check *check, const struct bpf_object_skeleton *skeleton)
+{
+	for (int i = 0; i < skeleton->prog_cnt; i++) {
+		const char *name = skeleton->progs[i].name, *end = strstr(name, ATOMIC);
+		struct bpf_program *atomic = *skeleton->progs[i].prog, *other;
+		bool use = check->preempts && (check->tracefs || bpf_program__type(atomic) != BPF_PROG_TYPE_TRACEPOINT);
+
+		if (!end)
+			continue;
+		other = program_of(skeleton, name, (size_t)(end - name));
+		bpf_program__set_autoload(atomic, use);
+		bpf_program__set_autoload(other, !use);
+	}
+}
+
 int driver_load(struct driver *driver, struct bpf_object_skeleton *skeleton, struct errmsg *err)
 {
 	libbpf_print_fn_t print = listen_to_libbpf();
-	int r = bpf_object__load_skeleton(skeleton);
+	int r;
+
+	choose_programs(&driver->check, skeleton);
+	r = bpf_object__load_skeleton(skeleton);
 
 	libbpf_set_print(print);
 	driver->skeleton = skeleton;
@@ -154,6 +183,7 @@ static int identify(struct driver *driver, int fd, const struct stat *st, struct
 
 uint64_t driver_misses(const struct driver *driver, const char *program)
 {
+	size_t length = program ? strlen(program) : 0;
 	uint64_t misses = 0;
 
 	for (int i = 0; i < driver->skeleton->prog_cnt; i++) {
@@ -161,7 +191,7 @@ uint64_t driver_misses(const struct driver *driver, const char *program)
 		struct bpf_prog_info info = { 0 };
 		uint32_t size = sizeof(info);
 
-		if ((!program || !strcmp(program, skeleton->name)) &&
+		if ((!program || !strncmp(program, skeleton->name, length)) && bpf_program__autoload(*skeleton->prog) &&
 		    !bpf_obj_get_info_by_fd(bpf_program__fd(*skeleton->prog), &info, &size))
 			misses += info.recursion_misses;
 	}

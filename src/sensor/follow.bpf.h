@@ -9,6 +9,7 @@
 static void thread_forked(thread_t *t, struct task_struct *child);
 static void thread_exec(thread_t *t, struct task_struct *task);
 static void thread_ended(thread_t *t, struct task_struct *task);
+static __always_inline int thread_calls(thread_t *t, struct task_struct *task, struct pt_regs *regs, long id);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -209,8 +210,12 @@ static __always_inline bool thread_seize(struct task_struct *task, __u32 applica
 	return true;
 }
 
-SEC("tp_btf/sched_process_fork")
-int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+/*
+ * Since Linux 7.0 a task can be preempted inside of these programs, and until it goes on the kernel does not run the same
+ * program for any other task on that CPU. There the programs named ..._atomic are attached in place of their namesakes
+ * (driver.c): to tracepoints that are passed with preemption off, or to events of tracefs, which still turn it off.
+ */
+static __always_inline int forked(struct task_struct *parent, struct task_struct *child)
 {
 	thread_t *t = thread_of(parent), *new;
 	__u32 application = 0;
@@ -232,8 +237,20 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	return 0;
 }
 
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(on_exec, struct task_struct *task, int old_tid, struct linux_binprm *program)
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+	return forked(parent, child);
+}
+
+/* The kernel's own helpers in a process pass here, too. */
+SEC("tp_btf/sched_wakeup_new")
+int BPF_PROG(on_fork_atomic, struct task_struct *child)
+{
+	return child->flags & (PF_IO_WORKER | PF_USER_WORKER | PF_KTHREAD) ? 0 : forked(bpf_get_current_task_btf(), child);
+}
+
+static __always_inline int executed(struct task_struct *task, int old_tid)
 {
 	thread_t *t = thread_of(task);
 	__u32 application;
@@ -269,14 +286,55 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_tid, struct linux_binprm
 	return 0;
 }
 
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(on_exit, struct task_struct *task)
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task, int old_tid, struct linux_binprm *program)
+{
+	return executed(task, old_tid);
+}
+
+SEC("tp/sched/sched_process_exec")
+int on_exec_atomic(struct trace_event_raw_sched_process_exec *event)
+{
+	return executed(bpf_get_current_task_btf(), event->old_pid);
+}
+
+static __always_inline int exited(struct task_struct *task)
 {
 	thread_t *t = thread_of(task);
 
 	if (t)
 		thread_end(t, task);
 	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	return exited(task);
+}
+
+SEC("tp/sched/sched_process_exit")
+int on_exit_atomic(void *event)
+{
+	return exited(bpf_get_current_task_btf());
+}
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(on_call, struct pt_regs *regs, long id)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	thread_t *t = thread_of(task);
+
+	return t ? thread_calls(t, task, regs, id) : 0;
+}
+
+SEC("tp/raw_syscalls/sys_enter")
+int on_call_atomic(struct trace_event_raw_sys_enter *event)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	thread_t *t = thread_of(task);
+
+	return t ? thread_calls(t, task, (struct pt_regs *)bpf_task_pt_regs(task), event->id) : 0;
 }
 
 /* Only the leader is given; user space looks after the other threads, if there are any. */

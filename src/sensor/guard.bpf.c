@@ -287,11 +287,8 @@ static __noinline int report(thread_t *t, const struct guarded_application *appl
 	return 0;
 }
 
-SEC("tp_btf/sys_enter")
-int BPF_PROG(on_call, struct pt_regs *regs, long id)
+static __always_inline int thread_calls(thread_t *t, struct task_struct *task, struct pt_regs *regs, long id)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	thread_t *t = thread_of(task);
 	struct scored_call *call;
 	struct followed standing;
 	struct scoring s;
@@ -299,8 +296,6 @@ int BPF_PROG(on_call, struct pt_regs *regs, long id)
 	__u16 number;
 	__u8 abi, origin = ORIGIN_UNKNOWN;
 
-	if (!t)
-		return 0;
 	standing = standing_of(t);
 	if (!standing.application || (unlikely(standing.pending) && !settle(t)) || !scoring_of(t, &s))
 		return 0;

@@ -37,7 +37,10 @@ enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
 enum { BPF_RB_AVAIL_DATA, BPF_RB_RING_SIZE, BPF_RB_CONS_POS, BPF_RB_PROD_POS };
 
 #define unlikely(x) __builtin_expect(!!(x), 0)
-#define PF_EXITING 0x00000004
+#define PF_EXITING     0x00000004
+#define PF_IO_WORKER   0x00000010
+#define PF_USER_WORKER 0x00004000
+#define PF_KTHREAD     0x00200000
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -171,6 +174,15 @@ struct task_struct {
 
 struct linux_binprm;
 struct seq_file;
+
+/* What tracepoints hand to programs that are attached by way of tracefs. */
+struct trace_event_raw_sys_enter {
+	long id;
+};
+
+struct trace_event_raw_sched_process_exec {
+	int old_pid;
+};
 
 struct bpf_iter_meta {
 	struct seq_file *seq;

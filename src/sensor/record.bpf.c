@@ -184,8 +184,9 @@ static __always_inline void meet(struct task_struct *task)
 static void thread_forked(thread_t *t, struct task_struct *child)
 {
 	meet(child);
-	if (settle(t, child->pid) && child->pid == child->tgid)
-		say_process(t, child);
+	if (child->pid == child->tgid) /* it says who it is at its first call: here the kernel may hold a lock */
+		__sync_fetch_and_or(&t->followed.pending, PENDING_PROCESS);
+	settle(t, child->pid);
 }
 
 static void thread_exec(thread_t *t, struct task_struct *task)
@@ -231,18 +232,13 @@ static __noinline int begin_call(thread_t *t, struct task_struct *task)
 	return 1;
 }
 
-SEC("tp_btf/sys_enter")
-int BPF_PROG(on_call, struct pt_regs *regs, long id)
+static __always_inline int thread_calls(thread_t *t, struct task_struct *task, struct pt_regs *regs, long id)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	thread_t *t = thread_of(task);
 	struct event event = { .kind = EVENT_CALL };
 	struct followed standing;
 	__u64 address;
 	__u8 abi;
 
-	if (!t)
-		return 0;
 	standing = standing_of(t);
 	if (!standing.application || standing.pending & PENDING_COMMAND)
 		return 0;
