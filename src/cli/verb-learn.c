@@ -234,6 +234,9 @@ before.source);
 		return 0;
 	}
 	r = training_commit(training, l->profile, &run, err);
+	/* Traces may come in any order: the first one that names the application names it. */
+	if (r >= 0 && info->application && !profile_info(l->profile)->application)
+		r = profile_set_application(l->profile, info->application, err);
 	if (r < 0)
 		return r;
 	l->fatal = false;

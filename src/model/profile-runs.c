@@ -350,5 +350,7 @@ int profile_merge(struct profile *p, struct profile *from, struct errmsg *err)
 	r = profile_lower_sample_limit(p, from->sample_limit, err);
 	if (r >= 0)
 		r = profile_each_run(from, merge_run, &m, err);
+	if (r >= 0 && from->info.application && !p->info.application)
+		r = profile_set_application(p, from->info.application, err);
 	return r < 0 ? r : m.added;
 }
