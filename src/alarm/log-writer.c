@@ -19,6 +19,18 @@ struct log_writer {
 	char buffer[BUFFER];
 };
 
+/* A full disk cuts anywhere in what is written; the start of a line is taken back, so that the log can be read. */
+static void cut_back(const struct log_writer *writer, size_t written)
+{
+	off_t end = writer->ours ? lseek(writer->fd, 0, SEEK_CUR) : -1; /* negative: not a file, or not ours alone */
+	size_t whole = written;
+
+	while (whole > 0 && writer->buffer[whole - 1] != '\n')
+		whole--;
+	if (end >= 0)
+		(void)!ftruncate(writer->fd, end - (off_t)(written - whole));
+}
+
 static void write_out(struct log_writer *writer)
 {
 	size_t done = 0;
@@ -31,6 +43,8 @@ static void write_out(struct log_writer *writer)
 		else if (n > 0)
 			done += (size_t)n;
 	}
+	if (writer->error && done > 0)
+		cut_back(writer, done);
 	writer->used = 0;
 }
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The monitor log: what is written is read back, wrong lines are named, anything else is not believed. */
+#include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "alarm/log.h"
 #include "../tap.h"
@@ -61,6 +64,33 @@ static void test_round_trip(void)
 	ok(!strcmp(log_reader_info(reader)->application, "/usr/bin/evil\\x0aname"), "and its text, escaped");
 }
 
+/* A file that may not grow further, as on a full disk. */
+static void test_cut(void)
+{
+	struct rlimit before, limit;
+	struct log_info info = { .profile = "a.db" };
+	struct scored_call call = { .event = { .tid = 909, .call = 45 } };
+	_cleanup_(log_writer_closep) struct log_writer *writer = NULL;
+	_cleanup_(log_reader_closep) struct log_reader *reader = NULL;
+	struct log_record record;
+	struct errmsg err = { 0 };
+	uint64_t n = 0;
+
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &before);
+	limit = (struct rlimit){ 100000, before.rlim_max };
+	setrlimit(RLIMIT_FSIZE, &limit);
+	ok(log_writer_open(path, &info, &writer, &err) == 0, "a log on a small disk");
+	for (uint64_t i = 1; i <= 10000; i++)
+		log_writer_call(writer, i, &call);
+	ok(log_writer_flush(writer, &err) == -EFBIG, "the disk is full: %s", err.text);
+	setrlimit(RLIMIT_FSIZE, &before);
+	ok(log_reader_open(path, &reader, &err) == 0, "it is read");
+	while (log_reader_next(reader, &record, &err) == 1)
+		n++;
+	ok(n > 2000 && !err.line, "and is whole lines: %llu calls", (unsigned long long)n);
+}
+
 /* Reads everything; the line that is blamed, 0 if none is. */
 static unsigned long blamed(const char *text, size_t n)
 {
@@ -119,6 +149,7 @@ int main(void)
 		return 1;
 	close(fd);
 	test_round_trip();
+	test_cut();
 	test_bad();
 	test_full();
 	unlink(path);
