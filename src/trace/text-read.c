@@ -59,6 +59,8 @@ static int read_version(struct trace_reader *reader, struct words *words)
 
 	if (!next_number(words, UINT32_MAX, &version) || !version)
 		return -EINVAL;
+	if (text->versioned)
+		return -EEXIST; /* two recorders wrote into one file */
 	text->versioned = true;
 	return version > TEXT_VERSION ? -EPROTONOSUPPORT : 0;
 }
@@ -214,7 +216,7 @@ static int slow_line(struct trace_reader *reader, const char *line, const char *
 		if (r == -EINVAL)
 			return bad_line(&reader->input, line, "not a well-formed '#:' line", err);
 		if (r == -EEXIST)
-			return bad_line(&reader->input, line, "a header in the middle: are these two traces in one file?", err);
+			return bad_line(&reader->input, line, "a second header: are these two traces in one file?", err);
 		if (r == -EPROTONOSUPPORT)
 			return errmsg_set(err, r, reader->input.name, reader->input.line + 1,
 					  "written by a newer version of ImSafe: this one reads up to version %d", TEXT_VERSION);

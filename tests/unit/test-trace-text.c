@@ -115,6 +115,8 @@ static void test_directives(void)
 	ok(true, "malformed '#:' lines are refused, with their line");
 	ok(read_text("#: arch i386\n1 909 45\n#: application /x\n") == -EINVAL && err.line == 3 && n_got == 1,
 	   "a second header: %s", err.text);
+	ok(read_text("#: imsafe-trace 1\n#: imsafe-trace 1\n#: arch i386\n#: arch i386\n1 9 45\n1 7 3\n") == -EINVAL && err.line == 2,
+	   "two traces, line by line: %s", err.text);
 	ok(read_text("#: imsafe-trace 2\n") == -EPROTONOSUPPORT, "a newer version: %s", err.text);
 	ok(read_text("#: imsafe-trace 1\n1 909 45\n2 909 4") == -EBADMSG && n_got == 1 && err.line == 3,
 	   "a last line cut short is not taken for a call: %s", err.text);
