@@ -99,7 +99,7 @@ static void expected_label(const struct text *t, const struct explained_call *ca
 	size_t at = 0;
 
 	if (!call->depth) {
-		snprintf(buffer, size, "cannot say: never saw such a start");
+		snprintf(buffer, size, "cannot say: nothing before is known");
 		return;
 	}
 	*buffer = '\0';
@@ -325,6 +325,14 @@ static void print_news(const struct text *t, const struct grouping *grouping)
 		body(t, PLAIN, "", "like ALARM %s, the %s time", number, nth);
 }
 
+/* Over how many calls the mean is that fell: a young thread has fewer than its length. */
+static unsigned averaged(const struct explanation *e)
+{
+	uint64_t past = MIN(e->alarm->thread_calls, e->alarm->since_gap);
+
+	return (unsigned)MIN((uint64_t)e->policy->window[e->alarm->window].length, past + 1);
+}
+
 static void print_why(const struct text *t)
 {
 	const struct explanation *e = t->e;
@@ -350,10 +358,9 @@ static void print_why(const struct text *t)
 			return;
 		next_line(t);
 	}
-	fprintf(t->out, "mean normality of the last %u calls is %s%.1f %%%s, the threshold %.1f %%\n",
-		e->policy->window[e->alarm->window].length, color_on(t, e->alarm->went_on ? PLAIN : RED),
-		percent(e->alarm->mean[e->alarm->window]), color_off(t, e->alarm->went_on ? PLAIN : RED),
-		limit_percent(e->policy->window[e->alarm->window].limit));
+	fprintf(t->out, "mean normality of the last %u calls is %s%.1f %%%s, the threshold %.1f %%\n", averaged(e),
+		color_on(t, e->alarm->went_on ? PLAIN : RED), percent(e->alarm->mean[e->alarm->window]),
+		color_off(t, e->alarm->went_on ? PLAIN : RED), limit_percent(e->policy->window[e->alarm->window].limit));
 	next_line(t);
 	if (e->alarm->odd_only)
 		body(t, PLAIN, "", "below are the calls of this episode that training never saw in their place");

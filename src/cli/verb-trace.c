@@ -441,7 +441,8 @@ static int end_conversion(struct recording *recording, int error, struct errmsg 
 
 	if (error == -EBADMSG && recording->calls && finish(recording, NULL) >= 0) {
 		if (recording->config.output)
-			snprintf(err->text + n, sizeof(err->text) - n, " and are in %.200s", recording->config.output);
+			snprintf(err->text + n, sizeof(err->text) - n, " and are in %.200s",
+				 strcmp(recording->config.output, "-") ? recording->config.output : "standard output");
 		return error;
 	}
 	for (size_t i = 0; i < recording->n_writers; i++)

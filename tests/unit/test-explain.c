@@ -135,6 +135,10 @@ static void test_mean_alarm(void)
 	    !strcmp(json_string_value(json_object_get(last, "name")), "dup2")), "call by call");
 	ok(!json_object_get(json, "process") && !json_object_get(json, "time"), "of a trace, nothing is said about processes of now");
 	json_decref(json);
+	kept.since_gap = 4;
+	text = text_of(&e, &context);
+	ok(strstr(text, "mean normality of the last 5 calls"), "a mean is said to be over the calls that there were since a gap");
+	free(text);
 	explanation_done(&e);
 	modules_done(&modules);
 }
