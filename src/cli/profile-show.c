@@ -106,8 +106,8 @@ void profile_print_summary(struct profile *profile, const struct counts *counts,
 	if (info->build_id)
 		fprintf(out, "build-id      %s\n", escape_text(text, sizeof(text), info->build_id));
 	fprintf(out, "architecture  %s\n", info->arch == ARCH_UNKNOWN ? "not known: calls are numbers" : arch_name(info->arch));
-	fprintf(out, "learned       %" PRIu64 " calls in %" PRIu64 " sessions, %" PRIu64 " run%s", counts->calls, counts->sessions,
-		dates.runs, dates.runs == 1 ? "" : "s");
+	fprintf(out, "learned       %" PRIu64 " calls in %" PRIu64 " session%s, %" PRIu64 " run%s", counts->calls, counts->sessions,
+		counts->sessions == 1 ? "" : "s", dates.runs, dates.runs == 1 ? "" : "s");
 	if (dates.runs)
 		fprintf(out, ", %s to %s", date_text(dates.first, first, sizeof(first)), date_text(dates.last, last, sizeof(last)));
 	fprintf(out, "\nsequences     %" PRIu64 " of length %u\n", full_sequences(counts), counts->length);

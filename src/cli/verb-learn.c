@@ -454,8 +454,8 @@ static int report(struct learning *l, struct errmsg *err)
 		json_decref(json);
 		return 0;
 	}
-	printf("learned %zu trace%s: %" PRIu64 " calls, %" PRIu64 " sessions", l->learned, l->learned == 1 ? "" : "s", l->calls,
-	       l->sessions);
+	printf("learned %zu trace%s: %" PRIu64 " calls, %" PRIu64 " session%s", l->learned, l->learned == 1 ? "" : "s", l->calls,
+	       l->sessions, l->sessions == 1 ? "" : "s");
 	if (l->gaps)
 		printf(", %" PRIu64 " gaps (%" PRIu64 " calls lost)", l->gaps, l->lost);
 	if (l->known)

@@ -45,7 +45,7 @@ const struct verb verb_plot = {
 		       "for standard input. Long logs are reduced so that no dip is lost.",
 	.examples = "  imsafe plot ftpd.log                        in the terminal\n"
 		    "  imsafe plot ftpd.log -o ftpd.png            as a picture\n"
-		    "  imsafe plot --pid 909 --from 5000 ftpd.log  one thread, from line 5000 on\n",
+		    "  imsafe plot --pid 909 --from 5000 ftpd.log  one thread, from call 5000 on\n",
 	.options = options,
 	.run = verb_plot_run,
 };
