@@ -18,7 +18,7 @@ static int read_run(struct profile *p, sqlite3_stmt *statement, struct profile_r
 	    !column_text(statement, 4, &run.sensor) || !column_text(statement, 5, &run.build_id) ||
 	    !column_number(statement, 6, max, &run.calls) || !column_number(statement, 7, max, &run.sessions) ||
 	    !column_number(statement, 8, max, &run.gaps) || !column_number(statement, 9, max, &run.lost))
-		return profile_damaged(p, err, "a learning run's data cannot be");
+		return profile_damaged(p, err, "a learning run's data cannot be right");
 	run.id = (int64_t)id;
 	run.date = (int64_t)date;
 	*ret_run = run;

@@ -152,7 +152,7 @@ static int each(struct profile *p, sqlite3_stmt *statement, profile_session_fn *
 		if (!column_number(statement, 0, INT64_MAX, &hash) || !column_number(statement, 1, INT64_MAX, &run) ||
 		    !column_number(statement, 2, INT64_MAX, &session.time) || !column_number(statement, 3, 1ULL << 60, &copies) ||
 		    !copies || sqlite3_column_type(statement, 4) != SQLITE_BLOB)
-			return profile_damaged(p, err, "a kept session's data cannot be");
+			return profile_damaged(p, err, "a kept session's data cannot be right");
 		r = unpack_session(sqlite3_column_blob(statement, 4), (size_t)sqlite3_column_bytes(statement, 4), &symbols,
 				   &session.n);
 		if (r == -ENOMEM)

@@ -17,7 +17,11 @@ static int verify_pages(struct profile *p, struct errmsg *err)
 	if (r < 0)
 		return r;
 	text = r ? (const char *)sqlite3_column_text(statement, 0) : NULL;
-	return text && !strcmp(text, "ok") ? 0 : profile_damaged(p, err, text ? text : "its pages cannot be checked");
+	if (!text)
+		return profile_damaged(p, err, "its pages cannot be checked");
+	if (strchr(text, '\n')) /* a heading that names the database comes before the fault */
+		text = strchr(text, '\n') + 1;
+	return !strcmp(text, "ok") ? 0 : profile_damaged(p, err, text);
 }
 
 /* Rows that should not be there. */
