@@ -186,6 +186,12 @@ static __always_inline void thread_end(thread_t *t, struct task_struct *task)
 	bpf_task_storage_delete(&threads, task);
 }
 
+/* One of the kernel's own helpers in a process (io_uring's, for one), which makes no calls. */
+static __always_inline bool is_helper(const struct task_struct *task)
+{
+	return task->flags & (PF_IO_WORKER | PF_USER_WORKER | PF_KTHREAD);
+}
+
 /*
  * Follows a thread that is already running, from another's context: it announces itself at its next call, or
  * user space does at once. False if it is not followed (any more).
@@ -194,7 +200,7 @@ static __always_inline bool thread_seize(struct task_struct *task, __u32 applica
 {
 	thread_t *t;
 
-	if (task->flags & PF_EXITING || thread_of(task))
+	if (task->flags & PF_EXITING || is_helper(task) || thread_of(task))
 		return false;
 	t = thread_new(task, application);
 	if (!t)
@@ -243,11 +249,10 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	return forked(parent, child);
 }
 
-/* The kernel's own helpers in a process pass here, too. */
 SEC("tp_btf/sched_wakeup_new")
 int BPF_PROG(on_fork_atomic, struct task_struct *child)
 {
-	return child->flags & (PF_IO_WORKER | PF_USER_WORKER | PF_KTHREAD) ? 0 : forked(bpf_get_current_task_btf(), child);
+	return is_helper(child) ? 0 : forked(bpf_get_current_task_btf(), child);
 }
 
 static __always_inline int executed(struct task_struct *task, int old_tid)

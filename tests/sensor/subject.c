@@ -11,9 +11,12 @@
  *   spawn:N                                   N children, one after another, that execute this program and end
  *   reuse:N                                   N children with the same process id, on one CPU after another
  *   busy:N                                    four threads with exactly N calls each, then their ends
+ *   uring                                     has the kernel help it by a thread of its own (exit status 3: it does not)
+ *   read                                      until standard input is closed
  *   again                                     all steps from the first, until standard input is closed
  */
 #include <fcntl.h>
+#include <linux/io_uring.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -202,6 +205,22 @@ static void busy(long n)
 	}
 }
 
+static void uring(void)
+{
+	struct io_uring_params params = { .flags = IORING_SETUP_SQPOLL };
+
+	if (syscall(SYS_io_uring_setup, 8, &params) < 0)
+		exit(3);
+}
+
+static void read_input(void)
+{
+	char bytes[64];
+
+	while (read(STDIN_FILENO, bytes, sizeof(bytes)) > 0)
+		;
+}
+
 static bool is_open(int fd)
 {
 	struct pollfd input = { .fd = fd, .events = POLLIN };
@@ -233,6 +252,10 @@ int main(int argc, char **argv)
 			busy(n);
 		else if (!strncmp(argv[i], "wait:", 5))
 			usleep((useconds_t)n * 1000);
+		else if (!strcmp(argv[i], "uring"))
+			uring();
+		else if (!strcmp(argv[i], "read"))
+			read_input();
 		else if (!strcmp(argv[i], "again"))
 			i = is_open(STDIN_FILENO) ? 0 : i;
 		else if (!strcmp(argv[i], "exec"))

@@ -308,6 +308,36 @@ static void test_restarts(const struct image *image)
 	ok(status == 0, "the application did not notice (%#x)", status);
 }
 
+/* The kernel's own threads in a process make no calls: they are none of the application's. */
+static void test_helpers(void)
+{
+	struct target target = { .kind = TARGET_PID };
+	const struct sensor_config config = { .targets = &target, .n_targets = 1, .follow_fork = true, .follow_exec = true };
+	struct sensor *sensor = NULL;
+	struct record record;
+	int input[2];
+
+	record_init(&record);
+	if (pipe2(input, O_CLOEXEC) < 0)
+		exit(99);
+	target.pid = start_with_input(ARGV("uring", "read", "normal:1"), input[0]);
+	close(input[0]);
+	usleep(200000);
+	if (waitpid(target.pid, NULL, WNOHANG)) {
+		ok(true, "the kernel's own threads # SKIP there is no io_uring here");
+	} else {
+		int r = sensor_open("ebpf", &config, &sensor, &err);
+
+		close(input[1]);
+		ok(finish(r < 0 ? NULL : sensor, &record), "a process in which the kernel has a thread of its own is recorded");
+		ok(record.count[EVENT_ATTACH] == 1 && record.count[EVENT_EXIT] == 1 && record.calls,
+		   "of which only its own is followed (%llu)",
+		   (unsigned long long)record.count[EVENT_ATTACH]);
+		waitpid(target.pid, NULL, 0);
+	}
+	thread_table_free(record.threads);
+}
+
 static void test_killed(const struct image *image, unsigned before)
 {
 	pid_t pid = start(ARGV("normal:2000000000")), user;
@@ -364,6 +394,7 @@ int main(int argc, char **argv)
 	test_full();
 	test_alarms(&image);
 	test_restarts(&image);
+	test_helpers();
 	test_killed(&image, before);
 	after = count_down_to(before);
 	ok(after <= before, "nothing is left in the kernel (%u before, %u after)", before, after);
