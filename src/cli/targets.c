@@ -2,8 +2,8 @@
 #include "cli/targets.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <string.h>
+#include <time.h>
 
 #include "sensor/process.h"
 
@@ -57,4 +57,47 @@ void targets_say_waiting(const struct targets *targets, const struct messages *m
 		if (!process_in_unit(targets->units.values[i]))
 			messages_note(messages, "no process of the unit %s is here now: waiting for it to be started",
 				      escape_text(name, sizeof(name), targets->units.values[i]));
+}
+
+/* The process that a file with %p in its name is about. */
+static pid_t subject(const struct targets *targets, pid_t command)
+{
+	unsigned long long pid = 0;
+
+	if (!command && targets->pids.n)
+		parse_uint(targets->pids.values[0], 1, INT_MAX, &pid);
+	return command ? command : pid ? (pid_t)pid : getpid();
+}
+
+int targets_file_name(const struct targets *targets, pid_t command, const char *pattern, char ret_path[PATH_MAX],
+		      struct errmsg *err)
+{
+	time_t now = time(NULL);
+	struct tm tm;
+	size_t at = 0;
+
+	for (const char *from = pattern; *from && at < PATH_MAX; from++) {
+		if (*from != '%') {
+			ret_path[at++] = *from;
+			continue;
+		}
+		switch (*++from) {
+		case 'p':
+			at += (size_t)snprintf(ret_path + at, PATH_MAX - at, "%d", subject(targets, command));
+			break;
+		case 't':
+			gmtime_r(&now, &tm);
+			at += strftime(ret_path + at, PATH_MAX - at, "%Y%m%dT%H%M%SZ", &tm);
+			break;
+		case '%':
+			ret_path[at++] = '%';
+			break;
+		default:
+			return errmsg_set(err, -EINVAL, pattern, 0, "in a file's name %% is followed by p, t or %%");
+		}
+	}
+	if (at >= PATH_MAX)
+		return errmsg_set(err, -ENAMETOOLONG, pattern, 0, "the name is too long");
+	ret_path[at] = '\0';
+	return 0;
 }

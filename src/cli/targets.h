@@ -3,6 +3,8 @@
 #ifndef IMSAFE_CLI_TARGETS_H
 #define IMSAFE_CLI_TARGETS_H
 
+#include <limits.h>
+
 #include "base/options.h"
 #include "cli/service.h"
 #include "sensor/sensor.h"
@@ -31,6 +33,13 @@ size_t targets_count(const struct targets *targets);
 
 /* -EINVAL with err filled if a PID is none. */
 int targets_list(const struct targets *targets, struct target list[TARGETS_MAX], size_t *ret_n, struct errmsg *err);
+
+/*
+ * A file's name from a pattern: %p is the command's process id (0: there is none; then the first of -p, or ours), %t the
+ * time, %% a %. Processes that write at the same time need a file each.
+ */
+int targets_file_name(const struct targets *targets, pid_t command, const char *pattern, char ret_path[PATH_MAX],
+		      struct errmsg *err);
 
 /* One line for each unit that has no process now: it is waited for, be it stopped or misspelt. */
 void targets_say_waiting(const struct targets *targets, const struct messages *messages);

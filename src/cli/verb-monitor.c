@@ -114,7 +114,8 @@ static const struct option_spec options[] = {
 	OPTION_CALL(0, "detector", "NAME", parse_detector, "predictor (default), or sequences: learned sequence or not"),
 	OPTION_STRING(0, "foreign", "on|off|sites", struct monitor_config, foreign,
 		      "alarm at the first call from a stack, heap ... (on); sites: or from where training saw none"),
-	OPTION_STRING('l', "log", "FILE", struct monitor_config, log, "write the normality after each call, for 'imsafe plot'"),
+	OPTION_STRING('l', "log", "FILE", struct monitor_config, log,
+		      "write the normality after each call, for 'imsafe plot'; %p in it is the process id, %t the time, %% a %"),
 	OPTION_STRING('e', "exec", "COMMAND", struct monitor_config, command,
 		      "run COMMAND on an alarm: $IMSAFE_HEADLINE, $IMSAFE_PID ..., JSON on its standard input"),
 	OPTION_FLAG(0, "exec-once", struct monitor_config, once, "not for alarms like one before (default: for each)"),
@@ -462,6 +463,7 @@ static int check_config(struct run *run, enum response *ret_response)
 	struct monitor_config *config = &run->config;
 	int response = response_by_name(config->respond ? config->respond : "none");
 	bool live, foreign = !config->foreign || strcmp(config->foreign, "off");
+	char path[PATH_MAX];
 	int r;
 
 	config->source.origins = foreign;
@@ -483,7 +485,7 @@ static int check_config(struct run *run, enum response *ret_response)
 	if (run->connection && (config->json || (config->log && !strcmp(config->log, "-"))))
 		return errmsg_set(run->err, -EINVAL, NULL, 0, "standard output is the service's connection: no --json and --log - here");
 	*ret_response = (enum response)response;
-	return 0;
+	return config->log ? targets_file_name(&config->source.targets, 0, config->log, path, run->err) : 0;
 }
 
 /*
@@ -535,9 +537,9 @@ static int run_monitor(struct run *run, const char *profile)
 	bool log_to_stdout = config->log && !strcmp(config->log, "-");
 	struct errmsg warning;
 	sigset_t blocked;
-	char losses[256];
+	char losses[256], log[PATH_MAX];
 	struct monitor_report_config report = {
-		.profile_path = profile, .trace_path = config->source.trace, .log_path = config->log,
+		.profile_path = profile, .trace_path = config->source.trace,
 		.command = config->command, .command_once = config->once,
 		.image = &run->judge.image, .policy = &run->judge.policy, .dry_run = config->dry_run, .json = config->json,
 		.quiet = config->quiet, .brief = config->brief, .silent_stdout = config->json || config->quiet || log_to_stdout,
@@ -559,6 +561,12 @@ static int run_monitor(struct run *run, const char *profile)
 	if (r < 0)
 		return r;
 	service_command_open(&run->command, run->guarding.guard ? guarding_command(&run->guarding) : source_command(&run->source));
+	if (config->log) {
+		r = targets_file_name(&config->source.targets, run->command.pid, config->log, log, run->err);
+		if (r < 0)
+			return r;
+		report.log_path = log;
+	}
 	if (config->source.targets.command)
 		service_hand_over(&run->messages, !run->connection);
 	if (!report.quiet && !run->messages.syslog)

@@ -163,45 +163,12 @@ static int parse_format(const struct trace_config *config, struct errmsg *err)
 	return format;
 }
 
-/* %p, %t and %% in the output's name; pid 0: only checks. */
-static int expand(const char *pattern, pid_t pid, char *ret_path, size_t size, struct errmsg *err)
-{
-	time_t now = time(NULL);
-	struct tm tm;
-	size_t at = 0;
-
-	for (const char *from = pattern; *from && at < size; from++) {
-		if (*from != '%') {
-			ret_path[at++] = *from;
-			continue;
-		}
-		switch (*++from) {
-		case 'p':
-			at += (size_t)snprintf(ret_path + at, size - at, "%d", pid);
-			break;
-		case 't':
-			gmtime_r(&now, &tm);
-			at += strftime(ret_path + at, size - at, "%Y%m%dT%H%M%SZ", &tm);
-			break;
-		case '%':
-			ret_path[at++] = '%';
-			break;
-		default:
-			return errmsg_set(err, -EINVAL, pattern, 0, "in a file's name %% is followed by p, t or %%");
-		}
-	}
-	if (at >= size)
-		return errmsg_set(err, -ENAMETOOLONG, pattern, 0, "the name is too long");
-	ret_path[at] = '\0';
-	return 0;
-}
-
 /* What can be known before a command is started: that the file's folder is there and can be written. */
-static int check_output(const char *pattern, struct errmsg *err)
+static int check_output(const struct trace_config *config, struct errmsg *err)
 {
 	char path[PATH_MAX], *slash;
 	struct stat st;
-	int r = expand(pattern, 0, path, sizeof(path), err);
+	int r = targets_file_name(&config->targets, 0, config->output, path, err);
 
 	if (r < 0 || !strcmp(path, "-"))
 		return r;
@@ -211,7 +178,7 @@ static int check_output(const char *pattern, struct errmsg *err)
 	if (slash)
 		slash[slash == path] = '\0';
 	if (access(slash ? path : ".", W_OK | X_OK) < 0)
-		return errmsg_errno(err, -errno, pattern, "cannot write it");
+		return errmsg_errno(err, -errno, config->output, "cannot write it");
 	return 0;
 }
 
@@ -230,17 +197,6 @@ static int add_writer(struct recording *recording, const char *path, int fd, int
 		r = trace_writer_open(path, (enum trace_format)format, info, modules, writer, err);
 	recording->n_writers += r >= 0;
 	return r;
-}
-
-static pid_t subject(const struct recording *recording)
-{
-	unsigned long long pid = 0;
-
-	if (recording->sensor->command)
-		return recording->sensor->command;
-	if (recording->config.targets.pids.n)
-		parse_uint(recording->config.targets.pids.values[0], 1, INT_MAX, &pid);
-	return pid ? (pid_t)pid : getpid();
 }
 
 static int open_writers(struct recording *recording, struct errmsg *err)
@@ -265,7 +221,7 @@ static int open_writers(struct recording *recording, struct errmsg *err)
 		if (r < 0 || !output)
 			return r;
 	}
-	r = expand(output ? output : "-", subject(recording), path, sizeof(path), err);
+	r = targets_file_name(&recording->config.targets, sensor->command, output ? output : "-", path, err);
 	if (r < 0)
 		return r;
 	recording->live_output |= !strcmp(path, "-");
@@ -384,7 +340,7 @@ static int trace_live(struct recording *recording, struct errmsg *err)
 		return errmsg_set(err, -EINVAL, NULL, 0, "standard output is the service's connection; use -o FILE or -g");
 	r = parse_format(config, err);
 	if (r >= 0 && config->output)
-		r = check_output(config->output, err);
+		r = check_output(config, err);
 	if (r >= 0 && config->stream)
 		r = stream_connect(config->socket, &recording->stream, err);
 	if (r >= 0 && config->targets.command && writes_stdout)
