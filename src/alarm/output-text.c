@@ -337,6 +337,7 @@ static void print_why(const struct text *t)
 {
 	const struct explanation *e = t->e;
 	const struct event *last = &e->calls[e->n_calls - 1].scored->event;
+	const struct module *module = e->modules ? modules_get(e->modules, SITE_MODULE(last->site)) : NULL;
 	char number[32];
 
 	heading(t, "Why");
@@ -346,13 +347,13 @@ static void print_why(const struct text *t)
 		else if (EVENT_ORIGIN(last->origin) == ORIGIN_STRAY)
 			body(t, PLAIN, "", "the code is a file's, but training saw no such call made at this place in it");
 		else
-			body(t, PLAIN, "", "code in %s memory is not the program's own; training saw no call from it",
+			body(t, PLAIN, "", "code in its %s is not the program's own; training saw no call from it",
 			     origin_name(EVENT_ORIGIN(last->origin)));
-		if (*e->mapping) {
+		if (*e->mapping || module) {
 			char mapping[sizeof(e->mapping) * 4];
 
 			next_line(t);
-			body(t, PLAIN, "", "the memory: %s", escape_text(mapping, sizeof(mapping), e->mapping));
+			body(t, PLAIN, "", "the memory: %s", escape_text(mapping, sizeof(mapping), *e->mapping ? e->mapping : module->path));
 		}
 		if (!(e->alarm->flags & VERDICT_ALARM))
 			return;

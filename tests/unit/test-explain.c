@@ -147,6 +147,7 @@ static void test_foreign_alarm(void)
 {
 	struct profile_info profile = { .application = "/usr/sbin/ftpd", .build_id = "0123456789", .arch = ARCH_X86_64 };
 	struct output_context context = { .number = 1, .source = "-p 909", .profile = "a.db" };
+	struct modules modules;
 	struct explanation e;
 	char *text;
 	json_t *json;
@@ -167,6 +168,18 @@ static void test_foreign_alarm(void)
 	   json_array_size(json_object_get(json_object_get(json, "process"), "parents")) > 0, "JSON has process, parents and mapping");
 	json_decref(json);
 	explanation_done(&e);
+
+	modules_init(&modules);
+	modules_add(&modules, "/srv/upload/code\033", NULL, 0, 0);
+	history[kept.n_history - 1].event.origin = EVENT_FROM(ORIGIN_WRITABLE, ABI_NATIVE);
+	history[kept.n_history - 1].event.site = SITE(1, 0x1234);
+	explain(&kept, &image, &policy, &profile, &modules, "", &e);
+	text = text_of(&e, &context);
+	ok(strstr(text, "code in its writable mapping is not") && strstr(text, "the memory: /srv/upload/code\\x1b\n"),
+	   "of a file's mapping the file is named, of a recorded call as well");
+	free(text);
+	explanation_done(&e);
+	modules_done(&modules);
 }
 
 static void test_places(void)
