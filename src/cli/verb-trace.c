@@ -182,6 +182,31 @@ static int check_output(const struct trace_config *config, struct errmsg *err)
 	return 0;
 }
 
+/*
+ * A named pipe waits for its reader, for as long as nobody asks us to end: an open that waits itself could not be told so.
+ * A descriptor, -1 with *ret_error 0 if path is no named pipe.
+ */
+static int open_pipe(const struct recording *recording, const char *path, int *ret_error, struct errmsg *err)
+{
+	struct pollfd interrupt = { .fd = recording->interrupts, .events = POLLIN };
+	struct stat st;
+	int fd;
+
+	*ret_error = 0;
+	if (stat(path, &st) < 0 || !S_ISFIFO(st.st_mode))
+		return -1;
+	while ((fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0) {
+		if (errno != ENXIO)
+			*ret_error = errmsg_errno(err, -errno, path, "cannot write it");
+		else if (poll(&interrupt, 1, 100) > 0)
+			*ret_error = errmsg_set(err, -EINTR, path, 0, "ended while waiting for someone who reads it");
+		if (*ret_error < 0)
+			return -1;
+	}
+	fcntl(fd, F_SETFL, O_WRONLY);
+	return fd;
+}
+
 /* fd -1: opens path. */
 static int add_writer(struct recording *recording, const char *path, int fd, int format, const struct trace_info *info,
 		      const struct modules *modules, struct errmsg *err)
@@ -191,6 +216,11 @@ static int add_writer(struct recording *recording, const char *path, int fd, int
 
 	if (format < 0)
 		return format;
+	if (fd < 0 && strcmp(path, "-")) {
+		fd = open_pipe(recording, path, &r, err);
+		if (r < 0)
+			return r;
+	}
 	if (fd >= 0)
 		r = trace_writer_open_fd(fd, path, (enum trace_format)format, info, modules, writer, err);
 	else
@@ -502,7 +532,7 @@ static int verb_trace_run(int argc, char **argv)
 	closep(&recording.output);
 	if (r < 0 && recording.connection && !command)
 		return service_run_unwatched(&recording.messages, recording.config.targets.command, &recording.mask);
-	if (r < 0)
+	if (r < 0 && r != -EINTR)
 		service_wait(command);
 	return status;
 }
