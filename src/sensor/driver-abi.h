@@ -13,7 +13,6 @@
 enum {
 	FOLLOW_FORK = 1,   /* children belong to it */
 	FOLLOW_EXEC = 2,   /* it stays itself when it executes another program */
-	FOLLOW_GROUP = 4,  /* a process that is moved out of the cgroup leaves it */
 };
 
 /* A file by identity, as the kernel has it (stat's device may be another). */
@@ -50,7 +49,7 @@ struct followed {
 	__u32 ended;       /* 1 once its end has been accounted for */
 	__u32 pid;
 	__u32 parent;      /* for PENDING_FORK: who made it; for PENDING_EXEC: its former thread id */
-	__u32 reserved;
+	__u32 by_group;    /* 1: it belongs to the application by its cgroup alone, and leaves it with that */
 };
 
 /* Changes of an application's executable memory, by any of its threads. */
@@ -91,7 +90,7 @@ struct seeded {
 struct driver_orphan {
 	__u64 start_time; /* its id alone may be another's by now */
 	__u32 application;
-	__u32 reserved;
+	__u32 by_group;   /* as in struct followed */
 };
 
 /*

@@ -319,7 +319,7 @@ int driver_set_follow(struct driver *driver, unsigned application, const struct 
 	for (size_t i = 0; i < n; i++) {
 		/* "Every process of" leaves no choice. */
 		if (targets[i].kind == TARGET_UNIT || targets[i].kind == TARGET_CGROUP)
-			flags |= FOLLOW_GROUP | FOLLOW_FORK | FOLLOW_EXEC;
+			flags |= FOLLOW_FORK | FOLLOW_EXEC;
 	}
 	return bpf_map_update_elem(driver->follow, &key, &flags, BPF_ANY) < 0 ? -errno : 0;
 }

@@ -127,10 +127,11 @@ static __noinline __u32 match_group(struct task_struct *task)
 	return 0;
 }
 
-static __always_inline __u32 match(struct task_struct *task)
+static __always_inline __u32 match(struct task_struct *task, __u32 *by_group)
 {
 	__u32 application = match_file(task);
 
+	*by_group = !application;
 	return application ?: match_group(task);
 }
 
@@ -146,9 +147,9 @@ static __always_inline __u32 follow_flags(__u32 application)
  * while it is in the middle of making another one on this CPU (an iterator can be preempted there); user space tries
  * again then.
  */
-static __always_inline thread_t *thread_new(struct task_struct *task, __u32 application)
+static __always_inline thread_t *thread_new(struct task_struct *task, __u32 application, __u32 by_group)
 {
-	struct driver_orphan orphan = { .application = application };
+	struct driver_orphan orphan = { .application = application, .by_group = by_group };
 	__u32 tid = task->pid;
 	thread_t *t;
 
@@ -164,6 +165,7 @@ static __always_inline thread_t *thread_new(struct task_struct *task, __u32 appl
 		return NULL;
 	}
 	t->followed.pid = task->tgid;
+	t->followed.by_group = by_group;
 	__sync_fetch_and_add(&shared.threads, 1);
 	__sync_fetch_and_add(&shared.started, 1);
 	return t;
@@ -196,13 +198,13 @@ static __always_inline bool is_helper(const struct task_struct *task)
  * Follows a thread that is already running, from another's context: it announces itself at its next call, or
  * user space does at once. False if it is not followed (any more).
  */
-static __always_inline bool thread_seize(struct task_struct *task, __u32 application, __u32 pending)
+static __always_inline bool thread_seize(struct task_struct *task, __u32 application, __u32 by_group, __u32 pending)
 {
 	thread_t *t;
 
 	if (task->flags & PF_EXITING || is_helper(task) || thread_of(task))
 		return false;
-	t = thread_new(task, application);
+	t = thread_new(task, application, by_group);
 	if (!t)
 		return false;
 	t->followed.pending = pending;
@@ -216,6 +218,17 @@ static __always_inline bool thread_seize(struct task_struct *task, __u32 applica
 	return true;
 }
 
+/* The current thread no longer belongs to its application, but may to another one. */
+static __always_inline void thread_leave(thread_t *t, struct task_struct *task)
+{
+	__u32 application, by_group;
+
+	thread_end(t, task);
+	application = match(task, &by_group);
+	if (application)
+		thread_seize(task, application, by_group, PENDING_ATTACH);
+}
+
 /*
  * Since Linux 7.0 a task can be preempted inside of these programs, and until it goes on the kernel does not run the same
  * program for any other task on that CPU. There the programs named ..._atomic are attached in place of their namesakes
@@ -224,21 +237,25 @@ static __always_inline bool thread_seize(struct task_struct *task, __u32 applica
 static __always_inline int forked(struct task_struct *parent, struct task_struct *child)
 {
 	thread_t *t = thread_of(parent), *new;
-	__u32 application = 0;
+	__u32 application = 0, by_group = 0;
 
-	if (t && t->followed.application && !(t->followed.pending & (PENDING_LEAVE | PENDING_COMMAND)) &&
-	    (child->tgid == parent->tgid || follow_flags(t->followed.application) & FOLLOW_FORK))
+	if (t && (!t->followed.application || t->followed.pending & (PENDING_LEAVE | PENDING_COMMAND)))
+		t = NULL;
+	if (t)
+		by_group = t->followed.by_group;
+	/* A process can be made in another cgroup than its parent's. */
+	if (t && (child->tgid == parent->tgid || (!by_group && follow_flags(t->followed.application) & FOLLOW_FORK)))
 		application = t->followed.application;
 	else if (child->tgid != parent->tgid)
-		application = match(child);
+		application = match(child, &by_group);
 	if (!application || thread_of(child)) /* the iterator may have been faster */
 		return 0;
-	new = thread_new(child, application);
+	new = thread_new(child, application, by_group);
 	if (!new)
 		return 0;
-	new->followed.application = application;
 	new->followed.parent = parent->pid;
 	new->followed.pending = PENDING_FORK;
+	__sync_lock_test_and_set(&new->followed.application, application); /* as in thread_seize() */
 	thread_forked(new, child);
 	return 0;
 }
@@ -258,17 +275,17 @@ int BPF_PROG(on_fork_atomic, struct task_struct *child)
 static __always_inline int executed(struct task_struct *task, int old_tid)
 {
 	thread_t *t = thread_of(task);
-	__u32 application;
+	__u32 application, by_group;
 
 	if (t && (!t->followed.application || t->followed.pending & PENDING_LEAVE)) {
 		thread_end(t, task);
 		t = NULL;
 	}
 	if (!t) {
-		application = match(task);
+		application = match(task, &by_group);
 		if (!application)
 			return 0;
-		t = thread_new(task, application);
+		t = thread_new(task, application, by_group);
 		if (!t)
 			return 0;
 		t->followed.application = application;
@@ -276,17 +293,20 @@ static __always_inline int executed(struct task_struct *task, int old_tid)
 		application = match_file(task);
 		if (application && application != t->followed.application) {
 			thread_end(t, task);
-			t = thread_new(task, application);
+			t = thread_new(task, application, 0);
 			if (!t)
 				return 0;
 			t->followed.application = application;
 		} else if (!application && !(follow_flags(t->followed.application) & FOLLOW_EXEC)) {
 			thread_end(t, task);
 			return 0;
+		} else if (application) {
+			t->followed.by_group = 0;
 		}
 	}
 	t->followed.parent = old_tid != task->pid ? old_tid : 0;
-	t->followed.pending = (t->followed.pending & PENDING_LOST) | PENDING_EXEC;
+	__sync_fetch_and_and(&t->followed.pending, PENDING_LOST | PENDING_LEAVE); /* the latter may come at any time */
+	__sync_fetch_and_or(&t->followed.pending, PENDING_EXEC);
 	thread_exec(t, task);
 	return 0;
 }
@@ -353,10 +373,10 @@ int BPF_PROG(on_regroup, struct cgroup *group, const char *path, struct task_str
 		return 0;
 	t = thread_of(task);
 	application = match_group(task);
-	if (t && follow_flags(t->followed.application) & FOLLOW_GROUP && application != t->followed.application)
+	if (t && t->followed.by_group && application != t->followed.application)
 		__sync_fetch_and_or(&t->followed.pending, PENDING_LEAVE);
 	else if (!t && application)
-		thread_seize(task, application, PENDING_ATTACH);
+		thread_seize(task, application, 1, PENDING_ATTACH);
 	if (all_threads)
 		add_ordered(&shared.regroup, 1);
 	return 0;
@@ -370,7 +390,7 @@ static __always_inline bool identify(struct task_struct *task)
 	return file && file_identity(file, &shared.seed_file);
 }
 
-static __always_inline __u32 orphan_of(struct task_struct *task)
+static __always_inline __u32 orphan_of(struct task_struct *task, __u32 *by_group)
 {
 	__u32 tid = task->pid, application = 0;
 	struct driver_orphan *orphan = bpf_map_lookup_elem(&orphans, &tid);
@@ -379,6 +399,7 @@ static __always_inline __u32 orphan_of(struct task_struct *task)
 		return 0;
 	if (orphan->start_time == task->start_time)
 		application = orphan->application;
+	*by_group = orphan->by_group;
 	bpf_map_delete_elem(&orphans, &tid);
 	return application;
 }
@@ -389,7 +410,7 @@ int seed(struct bpf_iter__task *ctx)
 	struct task_struct *task = ctx->task;
 	struct seeded seeded;
 	thread_t *t;
-	__u32 application = shared.seed_application;
+	__u32 application = shared.seed_application, by_group = 0;
 	bool found = false;
 
 	if (!task || !task->mm)
@@ -401,19 +422,18 @@ int seed(struct bpf_iter__task *ctx)
 	case SEED_PROCESS:
 	case SEED_COMMAND:
 		found = (__u32)task->tgid == shared.seed_pid &&
-			thread_seize(task, application, shared.seed_what == SEED_COMMAND ? PENDING_COMMAND : shared.seed_pending);
+			thread_seize(task, application, 0, shared.seed_what == SEED_COMMAND ? PENDING_COMMAND : shared.seed_pending);
 		break;
 	case SEED_MATCHING:
-		application = match(task);
-		found = application && thread_seize(task, application, shared.seed_pending);
+		application = match(task, &by_group);
+		found = application && thread_seize(task, application, by_group, shared.seed_pending);
 		t = found ? NULL : thread_of(task);
-		if (t && t->followed.application && follow_flags(t->followed.application) & FOLLOW_GROUP &&
-		    t->followed.application != application)
+		if (t && t->followed.application && t->followed.by_group && t->followed.application != application)
 			__sync_fetch_and_or(&t->followed.pending, PENDING_LEAVE);
 		break;
 	case SEED_ORPHANS:
-		application = orphan_of(task);
-		found = application && thread_seize(task, application, shared.seed_pending);
+		application = orphan_of(task, &by_group);
+		found = application && thread_seize(task, application, by_group, shared.seed_pending);
 		break;
 	case SEED_RELEASE:
 		t = thread_of(task);

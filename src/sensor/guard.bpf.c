@@ -182,7 +182,7 @@ static void thread_forked(thread_t *t, struct task_struct *child)
 		score_start(&t->score, s.policy->fork);
 		hand_out_event(t, s.application, EVENT_FORK, child->pid);
 	}
-	t->followed.pending &= ~PENDING_FORK;
+	__sync_fetch_and_and(&t->followed.pending, ~PENDING_FORK);
 }
 
 static void thread_exec(thread_t *t, struct task_struct *task)
@@ -233,7 +233,7 @@ static __noinline int settle(thread_t *t)
 	if (t->followed.pending & PENDING_COMMAND)
 		return 0;
 	if (t->followed.pending & PENDING_LEAVE) {
-		thread_end(t, task);
+		thread_leave(t, task);
 		return 0;
 	}
 	if (t->followed.pending & PENDING_ATTACH && scoring_of(t, &s)) {

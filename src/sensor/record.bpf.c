@@ -256,7 +256,7 @@ static __always_inline int thread_calls(thread_t *t, struct task_struct *task, s
 		event.origin = EVENT_FROM(ORIGIN_UNKNOWN, abi);
 	}
 	if (standing.pending & PENDING_LEAVE) {
-		thread_end(t, task);
+		thread_leave(t, task);
 		return 0;
 	}
 	if ((standing.pending && !begin_call(t, task)) || !put(t, &event)) {

@@ -12,14 +12,17 @@
  *   reuse:N                                   N children with the same process id, on one CPU after another
  *   busy:N                                    four threads with exactly N calls each, then their ends
  *   uring                                     has the kernel help it by a thread of its own (exit status 3: it does not)
+ *   enter:DIR  born:DIR                       moves to a cgroup; has a child with the habit that begins in it
  *   read                                      until standard input is closed
  *   again                                     all steps from the first, until standard input is closed
  */
 #include <fcntl.h>
 #include <linux/io_uring.h>
+#include <linux/sched.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -213,6 +216,33 @@ static void uring(void)
 		exit(3);
 }
 
+static void enter(const char *group)
+{
+	char path[4096];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", group);
+	fd = open(path, O_WRONLY);
+	if (fd < 0 || write(fd, "0", 1) != 1)
+		exit(3);
+	close(fd);
+}
+
+static void born(const char *group)
+{
+	int fd = open(group, O_PATH | O_DIRECTORY);
+	struct clone_args args = { .flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = (__u64)fd };
+	long pid = syscall(SYS_clone3, &args, sizeof(args));
+
+	if (!pid) {
+		normal(200);
+		_exit(0);
+	}
+	if (pid < 0 || waitpid((pid_t)pid, NULL, 0) < 0)
+		exit(4);
+	close(fd);
+}
+
 static void read_input(void)
 {
 	char bytes[64];
@@ -254,6 +284,10 @@ int main(int argc, char **argv)
 			usleep((useconds_t)n * 1000);
 		else if (!strcmp(argv[i], "uring"))
 			uring();
+		else if (!strncmp(argv[i], "enter:", 6))
+			enter(colon + 1);
+		else if (!strncmp(argv[i], "born:", 5))
+			born(colon + 1);
 		else if (!strcmp(argv[i], "read"))
 			read_input();
 		else if (!strcmp(argv[i], "again"))
