@@ -59,6 +59,14 @@ const char *output_grouped(uint64_t value, char buffer[32])
 	return buffer;
 }
 
+const char *output_lost(uint64_t lost, char buffer[48])
+{
+	char number[32];
+
+	snprintf(buffer, 48, "%s call%s", lost ? output_grouped(lost, number) : "an unknown number of", lost == 1 ? "" : "s");
+	return buffer;
+}
+
 /* 2138411 as "2.1 M". */
 static const char *rounded(uint64_t value, char buffer[32])
 {

@@ -49,6 +49,9 @@ const char *output_ordinal(uint64_t value, char buffer[32]);
 /* 2138411 as "2 138 411". */
 const char *output_grouped(uint64_t value, char buffer[32]);
 
+/* "17 calls", "1 call"; 0 of those that were lost means that nobody knows how many: "an unknown number of calls". */
+const char *output_lost(uint64_t lost, char buffer[48]);
+
 /* How to teach the profile what raised an alarm, as a shell command; "" if there is no source to learn from. */
 char *output_teach(const struct output_context *context, char *buffer, size_t size);
 

@@ -371,7 +371,7 @@ static void put_state(const struct live_view *view, FILE *out)
 static void put_numbers(struct live_view *view, const struct live_view_numbers *numbers, FILE *out)
 {
 	const struct monitor_stats *stats = &numbers->stats;
-	char calls[32], rate[32], lost[32];
+	char calls[32], rate[32], lost[48];
 	struct timespec now;
 	double seconds;
 
@@ -384,10 +384,10 @@ static void put_numbers(struct live_view *view, const struct live_view_numbers *
 	}
 	output_grouped(stats->calls, calls);
 	output_grouped((uint64_t)view->rate, rate);
-	output_grouped(stats->lost, lost);
+	output_lost(stats->lost, lost);
 	fprintf(out, "%s calls   %s calls/s   %zu thread%s   ", calls, rate, stats->threads, stats->threads == 1 ? "" : "s");
 	if (stats->gaps)
-		fprintf(out, "%s%" PRIu64 " gap%s, %s calls lost%s", paint(view, "\033[33m"), stats->gaps, stats->gaps == 1 ? "" : "s",
+		fprintf(out, "%s%" PRIu64 " gap%s, %s lost%s", paint(view, "\033[33m"), stats->gaps, stats->gaps == 1 ? "" : "s",
 			lost, paint(view, "\033[0m"));
 	else
 		fprintf(out, "no gaps");

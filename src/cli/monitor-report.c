@@ -419,6 +419,7 @@ static void print_summary(const struct monitor_report *report, const char *reaso
 {
 	uint64_t skipped = report->hook.skipped + report->hook.queued;
 	struct monitor_stats stats;
+	char lost[48];
 
 	get_stats(report, &stats);
 	fprintf(stderr, "%s%s%" PRIu64 " call%s of %" PRIu64 " thread%s: ", reason ? reason : "", reason ? "; " : "", stats.calls,
@@ -428,7 +429,7 @@ static void print_summary(const struct monitor_report *report, const char *reaso
 	else
 		fprintf(stderr, stats.calls ? "no alarm" : "nothing to judge");
 	if (stats.gaps)
-		fprintf(stderr, "; %" PRIu64 " gap%s, %" PRIu64 " calls lost", stats.gaps, stats.gaps == 1 ? "" : "s", stats.lost);
+		fprintf(stderr, "; %" PRIu64 " gap%s, %s lost", stats.gaps, stats.gaps == 1 ? "" : "s", output_lost(stats.lost, lost));
 	if (stats.forgotten)
 		fprintf(stderr, "; %" PRIu64 " silent threads forgotten", stats.forgotten);
 	if (skipped)

@@ -136,8 +136,8 @@ void profile_print_warnings(const struct counts *counts, const char *program, FI
 						". That is not learned: such calls raise an alarm. Was it an attack?");
 	}
 	if (counts->gaps)
-		fprintf(out, "%s: warning: the training has %" PRIu64 " gaps; what happened in them is not in the profile\n",
-			program, counts->gaps);
+		fprintf(out, "%s: warning: the training has %" PRIu64 " gap%s; what happened there is not in the profile\n",
+			program, counts->gaps, counts->gaps == 1 ? "" : "s");
 }
 
 json_t *profile_json(struct profile *profile, const struct counts *counts)

@@ -7,6 +7,7 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 
+#include "alarm/output.h"
 #include "cli/completeness-print.h"
 #include "cli/outliers-print.h"
 #include "cli/profile-show.h"
@@ -424,6 +425,7 @@ static int report(struct learning *l, struct errmsg *err)
 {
 	_cleanup_(completeness_done) struct completeness completeness = { 0 };
 	_cleanup_(counts_done) struct counts counts = { 0 };
+	char lost[48];
 	int r;
 
 	r = profile_counts(l->profile, 0, &counts, err);
@@ -457,7 +459,7 @@ static int report(struct learning *l, struct errmsg *err)
 	printf("learned %zu trace%s: %" PRIu64 " calls, %" PRIu64 " session%s", l->learned, l->learned == 1 ? "" : "s", l->calls,
 	       l->sessions, l->sessions == 1 ? "" : "s");
 	if (l->gaps)
-		printf(", %" PRIu64 " gaps (%" PRIu64 " calls lost)", l->gaps, l->lost);
+		printf(", %" PRIu64 " gap%s (%s lost)", l->gaps, l->gaps == 1 ? "" : "s", output_lost(l->lost, lost));
 	if (l->known)
 		printf("; %zu known already", l->known);
 	if (l->empty)

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "alarm/log.h"
+#include "alarm/output.h"
 #include "cli/chart.h"
 #include "cli/verbs.h"
 #include "trace/thread-table.h"
@@ -282,6 +283,7 @@ static const char *base_name(const char *path)
 static void make_titles(const struct plot *plot, const struct log_info *info, const char *path, char *title, char *subtitle,
 			size_t size)
 {
+	char lost[48];
 	size_t at;
 
 	if (plot->config->title)
@@ -299,7 +301,7 @@ static void make_titles(const struct plot *plot, const struct log_info *info, co
 		at += (size_t)snprintf(subtitle + at, size - at, "; %" PRIu64 " alarm%s by another mean", plot->others,
 				       plot->others == 1 ? "" : "s");
 	if (plot->gaps)
-		snprintf(subtitle + at, size - at, "; %" PRIu64 " calls lost in %" PRIu64 " gap%s", plot->lost, plot->gaps,
+		snprintf(subtitle + at, size - at, "; %s lost in %" PRIu64 " gap%s", output_lost(plot->lost, lost), plot->gaps,
 			 plot->gaps == 1 ? "" : "s");
 }
 

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "alarm/output.h"
 #include "cli/progress.h"
 #include "cli/service.h"
 #include "cli/targets.h"
@@ -332,13 +333,13 @@ static int record(struct recording *recording, struct errmsg *err)
 static void say_result(const struct recording *recording, double seconds)
 {
 	struct sensor_stats stats = { 0 };
-	char gaps[128] = "no gaps", unknown[128] = "";
+	char gaps[128] = "no gaps", unknown[128] = "", lost[48];
 
 	if (recording->sensor)
 		recording->sensor->ops->stats(recording->sensor, &stats);
 	if (recording->gaps)
-		snprintf(gaps, sizeof(gaps), "%" PRIu64 " gap%s with %" PRIu64 " calls lost", recording->gaps,
-			 recording->gaps == 1 ? "" : "s", recording->lost);
+		snprintf(gaps, sizeof(gaps), "%" PRIu64 " gap%s with %s lost", recording->gaps,
+			 recording->gaps == 1 ? "" : "s", output_lost(recording->lost, lost));
 	if (stats.unknown_origins && !recording->config.no_origins)
 		snprintf(unknown, sizeof(unknown), "; where %" PRIu64 " of them came from is not known", stats.unknown_origins);
 	if ((!recording->config.quiet && !recording->messages.syslog) || recording->gaps)
