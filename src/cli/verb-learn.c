@@ -142,9 +142,21 @@ static int fit(struct learning *l, const struct trace_info *trace, enum syscall_
 	return 0;
 }
 
+/* A trace that was cut off, by a crash for one, is not learned without being asked: says how to. */
+static void say_how_to_save(const char *path, struct errmsg *err)
+{
+	char word[4 * 256];
+	size_t n = strlen(err->text);
+
+	if (strcmp(path, "-") && strlen(path) < 256)
+		snprintf(err->text + n, sizeof(err->text) - n, "; 'imsafe trace %s -o NEW' makes a trace of what is whole",
+			 output_shell_word(path, word, sizeof(word)));
+}
+
 /* Reads a whole trace into a training. */
 static int read_trace(struct learning *l, struct trace_reader *reader, struct training *training, size_t i, struct errmsg *err)
 {
+	bool some = false;
 	ssize_t n;
 	int r;
 
@@ -152,6 +164,7 @@ static int read_trace(struct learning *l, struct trace_reader *reader, struct tr
 	while ((n = trace_reader_read(reader, l->events, BATCH, err)) > 0) {
 		double share = trace_reader_progress(reader);
 
+		some = true;
 		r = training_add(training, l->events, (size_t)n);
 		if (r < 0)
 			return errmsg_errno(err, r, l->sources.paths[i], "cannot learn it");
@@ -162,6 +175,8 @@ static int read_trace(struct learning *l, struct trace_reader *reader, struct tr
 				(double)l->sources.bytes;
 		progress_update(&l->progress, share, "%s", l->sources.paths[i]);
 	}
+	if (n == -EBADMSG && some)
+		say_how_to_save(l->sources.paths[i], err);
 	if (n < 0)
 		return (int)n;
 	r = training_end(training);
