@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/time.h>
 
 #include "cli/monitor-guard.h"
 #include "cli/monitor-report.h"
@@ -321,7 +322,7 @@ static void take_signal(struct run *run)
 	if (read(run->signals, &info, sizeof(info)) != sizeof(info))
 		return;
 	/* A stopped tracer would stop its tracees: Ctrl-Z does nothing here. A new window size is seen at the next drawing. */
-	if (info.ssi_signo == SIGTSTP || info.ssi_signo == SIGWINCH)
+	if (info.ssi_signo == SIGTSTP || info.ssi_signo == SIGWINCH || info.ssi_signo == SIGALRM)
 		return;
 	if (!service_command_signal(&run->command, (int)info.ssi_signo, info.ssi_code == SI_KERNEL))
 		return;
@@ -332,7 +333,7 @@ static void take_signal(struct run *run)
 /* Signals are read from a descriptor; SIGPIPE is blocked, not ignored, as commands would inherit that. */
 static int take_over_signals(struct run *run)
 {
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGWINCH };
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGALRM, SIGTSTP, SIGWINCH };
 	sigset_t set;
 
 	sigemptyset(&set);
@@ -349,6 +350,15 @@ static int take_over_signals(struct run *run)
 	return 0;
 }
 
+/* While a pipe is silent the reader waits for it, or for a signal: this one lets the log and the alarms out. */
+static void set_alarm_clock(const struct run *run, bool on)
+{
+	struct timeval interval = { .tv_usec = on ? TICK * 1000 : 0 };
+
+	if (run->config.source.trace)
+		setitimer(ITIMER_REAL, &(struct itimerval){ interval, interval }, NULL);
+}
+
 /* From here on Ctrl-C ends us at once, whatever we wait for. timeout(1) and shells send one wish to end as several signals. */
 static void let_signals_end_us(const struct run *run)
 {
@@ -360,6 +370,9 @@ static void let_signals_end_us(const struct run *run)
 	sigaddset(&same, SIGHUP);
 	while (run->reason && sigtimedwait(&same, NULL, &(struct timespec){ .tv_nsec = 200000000 }) > 0)
 		;
+	sigemptyset(&same);
+	sigaddset(&same, SIGALRM);
+	sigtimedwait(&same, NULL, &(struct timespec){ 0 }); /* the last of the clock */
 	sigprocmask(SIG_SETMASK, &run->mask, NULL);
 }
 
@@ -424,7 +437,7 @@ static int monitor_source(struct run *run)
 			r = guarding_dispatch(&run->guarding, run->err);
 		else
 			r = source_dispatch(&run->source, take_events, run, run->err);
-		if (r == -EINTR) /* a pipe gives nothing, and a signal wants to be taken */
+		if (r == -EINTR) /* a pipe gives nothing, and a signal wants to be taken, if only the clock's */
 			continue;
 		if (r < 0)
 			return r;
@@ -577,7 +590,9 @@ static int run_monitor(struct run *run, const char *profile)
 	sigprocmask(SIG_SETMASK, &blocked, NULL);
 	if (r < 0)
 		return r;
+	set_alarm_clock(run, true);
 	r = monitor_source(run);
+	set_alarm_clock(run, false);
 	monitor_report_leave(&run->report);
 	if (run->guarding.guard && guarding_losses(&run->guarding, losses, sizeof(losses)) && !report.quiet) {
 		errmsg_set(&warning, 0, NULL, 0, "%s", losses);

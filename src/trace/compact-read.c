@@ -335,13 +335,9 @@ static int read_info(struct trace_reader *reader, size_t size, struct errmsg *er
 static int read_end(struct trace_reader *reader, size_t size, struct errmsg *err)
 {
 	struct compact *compact = reader->state;
-	int r;
 
 	if (size != 16 || get_u64(compact->raw + 8) != compact->events)
 		return bad_block(reader, err, -EBADMSG, "damaged: the end block counts other events");
-	r = input_need(&reader->input, 1, err);
-	if (r)
-		return r < 0 ? r : bad_block(reader, err, -EBADMSG, "damaged: bytes behind the end");
 	compact->ended = true;
 	return 0;
 }
@@ -412,12 +408,13 @@ static int read_block(struct trace_reader *reader, uint32_t *ret_kind, uint32_t 
 static int next_events(struct trace_reader *reader, struct errmsg *err)
 {
 	struct compact *compact = reader->state;
+	int r;
 
 	while (!compact->ended) {
 		uint32_t kind, events;
 		size_t size;
-		int r = read_block(reader, &kind, &events, &size, err);
 
+		r = read_block(reader, &kind, &events, &size, err);
 		if (!r)
 			return bad_block(reader, err, -EBADMSG, "the recording was not finished (it was killed, or still runs)");
 		if (r >= 0 && kind == COMPACT_INFO)
@@ -435,7 +432,8 @@ static int next_events(struct trace_reader *reader, struct errmsg *err)
 			return 1;
 		}
 	}
-	return 0;
+	r = input_need(&reader->input, 1, err);
+	return r > 0 ? bad_block(reader, err, -EBADMSG, "damaged: bytes behind the end") : r;
 }
 
 /*

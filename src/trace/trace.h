@@ -52,7 +52,7 @@ int trace_reader_open(const char *path, enum trace_format format, struct trace_r
 
 /*
  * The same; when the descriptor interrupt is readable (0: there is none), neither this nor trace_reader_read() waits for a pipe
- * any more: they return -EINTR.
+ * any more: they return -EINTR. Reading can go on after that.
  */
 int trace_reader_open_interruptible(const char *path, enum trace_format format, int interrupt, struct trace_reader **ret_reader,
 				    struct errmsg *err);
@@ -64,7 +64,7 @@ int trace_reader_open_fd(int fd, const char *name, enum trace_format format, str
 /*
  * Reads up to n events into events. Returns how many, 0 at the end, or -errno with err filled: -EBADMSG for damaged
  * input (compact: all whole blocks before have been returned), -EINVAL for a line that is not understood.
- * After an error the reader only closes.
+ * After an error other than -EINTR the reader only closes.
  */
 ssize_t trace_reader_read(struct trace_reader *reader, struct event *events, size_t n, struct errmsg *err);
 
