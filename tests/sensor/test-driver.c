@@ -283,7 +283,7 @@ static void test_restarts(const struct image *image)
 			.image = image, .policy = &policy, .level = GUARD_MEMORY, .sample = 1,
 		};
 		_cleanup_(guard_closep) struct guard *guard = NULL;
-		struct guard_stats stats;
+		struct guard_stats stats = { 0 };
 		unsigned number;
 
 		r = guard_open(&guard, &err);
@@ -291,11 +291,11 @@ static void test_restarts(const struct image *image)
 			r = guard_add_application(guard, &application, &number, &err);
 		if (r < 0)
 			break;
-		for (int i = 0; i < 5; i++) {
+		for (int i = 0; i < 1000 && (i < 5 || stats.calls < 20); i++) {
 			usleep(3000);
 			guard_dispatch(guard, &callbacks, &err);
+			guard_stats(guard, number, &stats);
 		}
-		guard_stats(guard, number, &stats);
 		calls += stats.calls;
 		foreign += stats.foreign;
 		rounds++;
