@@ -171,7 +171,7 @@ static bool read_line(char *line, size_t size)
 }
 
 /* The last line of the answer; NULL when the server has hung up. */
-static const char *read_reply(void)
+static char *read_reply(void)
 {
 	static char line[8192];
 
@@ -195,8 +195,14 @@ static const char *request(const char *command)
 
 static void log_in(void)
 {
-	const char *banner = read_reply();
+	char *banner = read_reply();
 
+	if (banner && !strncmp(banner, "421 ", 4)) {
+		for (char *c = banner; *c; c++)
+			if (!isprint((unsigned char)*c))
+				*c = '?';
+		fail("the server lets nobody in: %s", banner + 4);
+	}
 	if (!banner || !strstr(banner, "ImSafe lab FTP server"))
 		fail("this is not the lab's FTP server: leaving it alone");
 	request("USER anonymous");

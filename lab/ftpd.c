@@ -21,6 +21,9 @@
 
 #define NOBODY 65534
 
+/* Without this it would serve everybody, so it serves nobody. */
+#define NO_OWNERS "nobody can be served, as the kernel does not say whose a connection is (that takes sock_diag with tcp_diag)"
+
 static volatile sig_atomic_t stop;
 
 static void on_stop(int number)
@@ -51,8 +54,8 @@ static bool on_loopback(const struct sockaddr_in *address)
 	return address->sin_family == AF_INET && ntohl(address->sin_addr.s_addr) >> 24 == 127;
 }
 
-/* Who made the other end of this connection? The kernel knows the user of every socket. */
-static bool peer_is_ours(const struct sockaddr_in *local, const struct sockaddr_in *peer, uid_t owner)
+/* The user of the TCP socket that lies here and leads there (for one that listens: anywhere), from the kernel. 0 or -errno. */
+static int socket_owner(const struct sockaddr_in *here, const struct sockaddr_in *there, uid_t *ret_owner)
 {
 	struct {
 		struct nlmsghdr header;
@@ -61,8 +64,8 @@ static bool peer_is_ours(const struct sockaddr_in *local, const struct sockaddr_
 		.header = { .nlmsg_len = sizeof(ask), .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST },
 		.question = {
 			.sdiag_family = AF_INET, .sdiag_protocol = IPPROTO_TCP, .idiag_states = ~0U,
-			.id = { .idiag_sport = peer->sin_port, .idiag_dport = local->sin_port,
-				.idiag_src = { peer->sin_addr.s_addr }, .idiag_dst = { local->sin_addr.s_addr },
+			.id = { .idiag_sport = here->sin_port, .idiag_dport = there->sin_port,
+				.idiag_src = { here->sin_addr.s_addr }, .idiag_dst = { there->sin_addr.s_addr },
 				.idiag_cookie = { INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE } },
 		},
 	};
@@ -71,22 +74,33 @@ static bool peer_is_ours(const struct sockaddr_in *local, const struct sockaddr_
 		char bytes[4096];
 	} answer;
 	const struct inet_diag_msg *found = NLMSG_DATA(&answer.header);
-	int kernel = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-	bool ours = kernel >= 0 && send(kernel, &ask, sizeof(ask), 0) == sizeof(ask) &&
-		    recv(kernel, &answer, sizeof(answer), 0) >= (ssize_t)NLMSG_SPACE(sizeof(*found)) &&
-		    answer.header.nlmsg_type == SOCK_DIAG_BY_FAMILY &&
-		    found->idiag_inode && /* closed sockets have no user */
-		    (found->idiag_uid == owner || found->idiag_uid == 0);
+	const struct nlmsgerr *error = NLMSG_DATA(&answer.header);
+	int kernel = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG), r = 0;
+	ssize_t n;
 
-	if (kernel >= 0)
-		close(kernel);
-	return ours;
+	if (kernel < 0)
+		return -errno;
+	n = send(kernel, &ask, sizeof(ask), 0) < 0 ? -1 : recv(kernel, &answer, sizeof(answer), 0);
+	if (n < 0)
+		r = -errno;
+	else if (n >= (ssize_t)NLMSG_SPACE(sizeof(*error)) && answer.header.nlmsg_type == NLMSG_ERROR && error->error)
+		r = error->error;
+	else if (n < (ssize_t)NLMSG_SPACE(sizeof(*found)) || answer.header.nlmsg_type != SOCK_DIAG_BY_FAMILY)
+		r = -EPROTO;
+	else if (!found->idiag_inode) /* closed sockets have no user */
+		r = -ENOENT;
+	else
+		*ret_owner = found->idiag_uid;
+	close(kernel);
+	return r;
 }
 
 static int serve(int connection, int root, int log, uid_t owner)
 {
 	struct session *s = calloc(1, sizeof(*s));
 	socklen_t size = sizeof(s->local);
+	uid_t client;
+	int r;
 
 	if (!s)
 		return fail("session");
@@ -102,8 +116,9 @@ static int serve(int connection, int root, int log, uid_t owner)
 	s->control = connection;
 	s->root = root;
 	s->log = log;
-	if (!peer_is_ours(&s->local, &s->peer, owner)) {
-		reply(s, 421, "This server is for the user who started it.");
+	if (socket_owner(&s->peer, &s->local, &client) < 0 || (client && client != owner)) {
+		r = socket_owner(&s->local, &s->peer, &client); /* can it be known at all? */
+		reply(s, 421, r < 0 ? NO_OWNERS ": %s" : "This server is for the user who started it.", strerror(-r));
 		return 2;
 	}
 	session_run(s);
@@ -116,7 +131,8 @@ static int listen_and_serve(unsigned port, int root, int log, uid_t owner)
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port),
 				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t size = sizeof(address);
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1, r;
+	uid_t ours;
 
 	if (listener < 0)
 		return fail("socket");
@@ -124,6 +140,11 @@ static int listen_and_serve(unsigned port, int root, int log, uid_t owner)
 	if (bind(listener, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(listener, 32) < 0)
 		return fail("127.0.0.1");
 	getsockname(listener, (struct sockaddr *)&address, &size);
+	r = socket_owner(&address, &address, &ours);
+	if (r < 0) {
+		errno = -r;
+		return fail(NO_OWNERS);
+	}
 	printf("ftpd: vulnerable on purpose; on 127.0.0.1 port %u, for this user alone\n", ntohs(address.sin_port));
 	fflush(stdout);
 
