@@ -107,7 +107,7 @@ static void expected_label(const struct text *t, const struct explained_call *ca
 	size_t at = 0;
 
 	if (!call->depth) {
-		snprintf(buffer, size, "cannot say: nothing before is known");
+		snprintf(buffer, size, "cannot say: nothing to go by");
 		return;
 	}
 	*buffer = '\0';

@@ -462,8 +462,10 @@ static void print_start(const struct run *run, const char *profile)
 		fprintf(stderr, i ? ", %.1f %% of %u" : "%.1f %% for the mean of %u calls", limit_percent(policy->window[i].limit),
 			policy->window[i].length);
 	fprintf(stderr, "; %s.%s\n", run->judge.origin, policy->foreign ? "" : " Foreign calls are not looked at.");
-	if (*run->judge.promise)
-		fprintf(stderr, "  %s\n", run->judge.promise);
+	if (*run->judge.promise) {
+		fputs("  ", stderr);
+		output_wrap(run->judge.promise, 2, 2, monitor_width(stderr, UINT_MAX), stderr);
+	}
 	if (run->guarding.guard)
 		fprintf(stderr, "Using the driver (--sensor=ebpf), which scores in the kernel.\n");
 	else if (*run->source.note)
