@@ -333,12 +333,13 @@ static void print_news(const struct text *t, const struct grouping *grouping)
 		body(t, PLAIN, "", "like ALARM %s, the %s time", number, nth);
 }
 
-/* Over how many calls the mean is that fell: a young thread has fewer than its length. */
+/* Over how many calls the mean is that fell: a young thread has fewer than its length, if it is known how many. */
 static unsigned averaged(const struct explanation *e)
 {
+	unsigned length = e->policy->window[e->alarm->window].length;
 	uint64_t past = MIN(e->alarm->thread_calls, e->alarm->since_gap);
 
-	return (unsigned)MIN((uint64_t)e->policy->window[e->alarm->window].length, past + 1);
+	return e->alarm->odd_only || past >= length ? length : (unsigned)past + 1;
 }
 
 static void print_why(const struct text *t)

@@ -486,12 +486,59 @@ static void put_keys(const struct live_view *view, const struct live_view_number
 	fputs("\033[K\033[J", out);
 }
 
+/* Columns that a piece of text takes; colours take none. */
+static unsigned visible(const char *text, size_t n)
+{
+	unsigned columns = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (text[i] == '\033')
+			i += strcspn(text + i, "m");
+		else
+			columns += (text[i] & 0xc0) != 0x80;
+	return columns;
+}
+
+/* Lines no wider than the terminal, which may have been wider when the alarm's text was laid out. */
+static char *folded(const char *text, unsigned width)
+{
+	unsigned column = 0;
+	char *lines = NULL;
+	size_t size;
+	FILE *out = open_memstream(&lines, &size);
+
+	if (!out)
+		return NULL;
+	while (*text) {
+		size_t blanks = strspn(text, " "), n = strcspn(text + blanks, " \n");
+		unsigned columns = visible(text + blanks, n);
+
+		if (column > 2 && column + blanks + columns > width)
+			column = (unsigned)fprintf(out, "\n  ") - 1;
+		else
+			column += (unsigned)fprintf(out, "%*s", (int)blanks, "");
+		column += columns;
+		fwrite(text + blanks, 1, n, out);
+		text += blanks + n;
+		if (*text == '\n') {
+			fputc(*text++, out);
+			column = 0;
+		}
+	}
+	if (fclose(out) == 0)
+		return lines;
+	free(lines);
+	return NULL;
+}
+
 static void put_reading(struct live_view *view, unsigned rows, FILE *out)
 {
 	const struct shown_group *group = get_group(view, view->chosen);
-	const char *text = group->text ? group->text : "";
+	_cleanup_free_ char *text = folded(group->text ? group->text : "", view->terminal.width);
 	unsigned lines = 0;
 
+	if (!text)
+		return;
 	if (group->line && rows > 1) {
 		fprintf(out, "%sThe latest: %s", paint(view, "\033[33m"), paint(view, "\033[0m"));
 		put_lines(group->line, 0, 1, out);

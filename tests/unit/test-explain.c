@@ -139,6 +139,11 @@ static void test_mean_alarm(void)
 	text = text_of(&e, &context);
 	ok(strstr(text, "mean normality of the last 5 calls"), "a mean is said to be over the calls that there were since a gap");
 	free(text);
+	kept.thread_calls = 0;
+	kept.odd_only = true;
+	text = text_of(&e, &context);
+	ok(strstr(text, "mean normality of the last 8 calls"), "or over its length, where the kernel does not tell how many there were");
+	free(text);
 	explanation_done(&e);
 	modules_done(&modules);
 }
