@@ -15,9 +15,10 @@ enum {
 	FOLLOW_EXEC = 2,   /* it stays itself when it executes another program */
 };
 
-/* A file by identity, as the kernel has it (stat's device may be another). */
+/* A file by identity, as the kernel has it (stat's device may be another): the generation tells it from later ones of that number. */
 struct driver_file {
-	__u64 device, inode;
+	__u64 inode;
+	__u32 device, generation;
 };
 
 /* A cgroup by the name of its directory, so that a unit that is started again is found again. */

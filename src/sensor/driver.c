@@ -235,119 +235,6 @@ bool driver_is_file(struct driver *driver, int fd, const struct driver_file *fil
 	return !identify(driver, fd, &st, &theirs) && theirs.device == file->device;
 }
 
-static int enter(int map, const void *key, unsigned application, const char *name, struct errmsg *err)
-{
-	uint32_t value = application, other;
-
-	if (!bpf_map_lookup_elem(map, key, &other) && other != application)
-		return errmsg_set(err, -EEXIST, name, 0, "already belongs to another application");
-	if (bpf_map_update_elem(map, key, &value, BPF_ANY) < 0)
-		return errmsg_errno(err, -errno, name, "cannot become a target");
-	return 0;
-}
-
-static int add_group(struct driver *driver, unsigned application, const char *name, struct errmsg *err)
-{
-	const char *mount = driver->check.cgroup2;
-	size_t length = strlen(mount);
-	char path[4096];
-	struct stat st;
-	uint64_t id;
-
-	if (!strncmp(name, mount, length) && (name[length] == '/' || !name[length]))
-		name += length;
-	if (snprintf(path, sizeof(path), "%s/%s", mount, name) >= (int)sizeof(path))
-		return errmsg_set(err, -ENAMETOOLONG, NULL, 0, "the cgroup's name is too long");
-	if (stat(path, &st) < 0)
-		return errmsg_errno(err, -errno, path, "cannot find the cgroup");
-	id = st.st_ino; /* kernfs: the inode's number is the id */
-	return enter(driver->groups, &id, application, path, err);
-}
-
-static int add_unit(struct driver *driver, unsigned application, const char *unit, struct errmsg *err)
-{
-	static const char *const types[] = { ".service", ".scope", ".slice", ".socket", ".mount", ".swap" };
-	struct driver_name name = { "" };
-	const char *dot = strrchr(unit, '.'), *type = ".service";
-
-	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
-		if (dot && !strcmp(dot, types[i]))
-			type = "";
-	if (!*unit || strchr(unit, '/'))
-		return errmsg_set(err, -EINVAL, unit, 0, "is not the name of a unit");
-	if (snprintf(name.name, sizeof(name.name), "%s%s", unit, type) >= (int)sizeof(name.name))
-		return errmsg_set(err, -ENAMETOOLONG, unit, 0, "the unit's name is longer than %d bytes", DRIVER_NAME_MAX - 1);
-	return enter(driver->names, &name, application, unit, err);
-}
-
-int driver_add_target(struct driver *driver, unsigned application, const struct target *target, struct errmsg *err)
-{
-	struct driver_file file;
-	int r;
-
-	switch (target->kind) {
-	case TARGET_EXE:
-		r = driver_identify(driver, target->name, &file, err);
-		if (r >= 0)
-			r = enter(driver->files, &file, application, target->name, err);
-		if (r >= 0)
-			driver->shared->have_files = 1;
-		return r;
-	case TARGET_UNIT:
-	case TARGET_CGROUP:
-		if (!*driver->check.cgroup2)
-			return errmsg_set(err, -ENOSYS, NULL, 0, "units and cgroups are found in the unified hierarchy "
-					  "(cgroup2), which is not mounted here; use -x or -p");
-		r = (target->kind == TARGET_UNIT ? add_unit : add_group)(driver, application, target->name, err);
-		if (r >= 0)
-			driver->shared->have_groups = 1;
-		return r;
-	case TARGET_PID:
-	case TARGET_COMMAND:
-		return 0; /* processes are seeded, commands started, when all targets are in place */
-	case TARGET_FILE:
-		break;
-	}
-	return errmsg_set(err, -EINVAL, NULL, 0, "the driver does not read trace files");
-}
-
-int driver_set_follow(struct driver *driver, unsigned application, const struct target *targets, size_t n, bool fork,
-		      bool exec)
-{
-	uint32_t key = application, flags = (fork ? FOLLOW_FORK : 0) | (exec ? FOLLOW_EXEC : 0);
-
-	for (size_t i = 0; i < n; i++) {
-		/* "Every process of" leaves no choice. */
-		if (targets[i].kind == TARGET_UNIT || targets[i].kind == TARGET_CGROUP)
-			flags |= FOLLOW_FORK | FOLLOW_EXEC;
-	}
-	return bpf_map_update_elem(driver->follow, &key, &flags, BPF_ANY) < 0 ? -errno : 0;
-}
-
-static void remove_from(int map, size_t key_size, unsigned application)
-{
-	char key[sizeof(struct driver_name)], next[sizeof(key)];
-	bool more = !bpf_map_get_next_key(map, NULL, next);
-	uint32_t value;
-
-	while (more) {
-		memcpy(key, next, key_size);
-		more = !bpf_map_get_next_key(map, key, next);
-		if (!bpf_map_lookup_elem(map, key, &value) && value == application)
-			bpf_map_delete_elem(map, key);
-	}
-}
-
-int driver_remove_targets(struct driver *driver, unsigned application)
-{
-	uint32_t key = application, flags = 0;
-
-	remove_from(driver->files, sizeof(struct driver_file), application);
-	remove_from(driver->groups, sizeof(uint64_t), application);
-	remove_from(driver->names, sizeof(struct driver_name), application);
-	return bpf_map_update_elem(driver->follow, &key, &flags, BPF_ANY) < 0 ? -errno : 0;
-}
-
 int driver_adopt(struct driver *driver, unsigned pending, driver_seeded_fn *fn, void *data)
 {
 	int r = 0;
@@ -364,6 +251,9 @@ int driver_tend(struct driver *driver)
 	uint64_t regrouped = driver->shared->regroup;
 	int r = driver_adopt(driver, PENDING_ATTACH | PENDING_LOST, NULL, NULL);
 
+	/* Who was faster than we were to see where a target's name leads now has made calls already. */
+	if (r >= 0 && driver_renew_targets(driver))
+		r = driver_seed(driver, SEED_MATCHING, 0, 0, PENDING_ATTACH | PENDING_LOST, NULL, NULL);
 	if (r >= 0 && regrouped != driver->regrouped)
 		r = driver_seed(driver, SEED_MATCHING, 0, 0, PENDING_ATTACH, NULL, NULL);
 	driver->regrouped = regrouped;

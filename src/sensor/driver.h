@@ -14,12 +14,30 @@
 #include "sensor/process.h"
 #include "sensor/sensor.h"
 
+/* A target that is a file or a cgroup: what its name leads to can be replaced, by a package's upgrade for one. */
+#define DRIVER_FORMER 4
+union driver_key {
+	struct driver_file file;
+	uint64_t id; /* of a cgroup */
+};
+struct driver_named {
+	char *path;
+	unsigned application;
+	bool group;
+	struct stat st;      /* what it led to when we last looked */
+	unsigned n;          /* how many it has led to */
+	union driver_key former[DRIVER_FORMER]; /* the latest of them: processes may run a file that was replaced */
+};
+
 struct driver {
 	struct bpf_object_skeleton *skeleton;
 	struct driver_shared *shared;
 	struct driver_check check;
 	int seed;              /* link of the iterator */
 	int files, groups, names, follow; /* maps */
+	struct driver_named *named; /* targets */
+	size_t n_named;
+	uint64_t renewed;      /* ms: when their names were last looked up */
 	uint64_t regrouped;    /* shared->regroup when we last looked */
 	uint64_t orphaned;     /* likewise */
 	unsigned looks;        /* for driver_has_threads() */
@@ -35,6 +53,7 @@ struct driver {
 int driver_init(struct driver *driver, struct errmsg *err);
 int driver_load(struct driver *driver, struct bpf_object_skeleton *skeleton, struct errmsg *err);
 int driver_attach(struct driver *driver, struct driver_shared *shared, struct errmsg *err);
+void driver_done(struct driver *driver); /* of what driver_add_target() has made; the skeleton is its owner's */
 
 /* Asks the kernel under which identity it knows a file: stat's device number is another on some file systems. */
 int driver_identify(struct driver *driver, const char *path, struct driver_file *ret_file, struct errmsg *err);
@@ -55,6 +74,9 @@ int driver_set_follow(struct driver *driver, unsigned application, const struct 
 
 /* Takes the targets of an application out of the tables. */
 int driver_remove_targets(struct driver *driver, unsigned application);
+
+/* Looks, now and then, where the targets' names lead. True if one leads to another file or cgroup than before. */
+bool driver_renew_targets(struct driver *driver);
 
 /*
  * How often the kernel did not run this program of the driver (NULL: any of those that follow and judge), because it was running
@@ -81,7 +103,7 @@ int driver_follow_process(struct driver *driver, unsigned application, pid_t tid
  */
 int driver_adopt(struct driver *driver, unsigned pending, driver_seeded_fn *fn, void *data);
 
-/* To be called regularly: follows processes that were moved between cgroups, and orphans. */
+/* To be called regularly: follows processes that were moved between cgroups, targets that were replaced, and orphans. */
 int driver_tend(struct driver *driver);
 
 /* log2 of this kernel's page size, for the kernel side. */

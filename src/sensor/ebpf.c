@@ -463,6 +463,7 @@ static void ebpf_close(struct sensor *sensor)
 	struct ebpf *e = (struct ebpf *)sensor;
 
 	record_bpf__destroy(e->bpf);
+	driver_done(&e->driver);
 	if (e->command)
 		command_kill(&e->held);
 	rings_close(&e->rings);

@@ -82,6 +82,7 @@ static __always_inline bool file_identity(struct file *file, struct driver_file 
 		return false;
 	ret_file->inode = BPF_CORE_READ(inode, i_ino);
 	ret_file->device = BPF_CORE_READ(inode, i_sb, s_dev);
+	ret_file->generation = BPF_CORE_READ(inode, i_generation);
 	return true;
 }
 

@@ -616,6 +616,7 @@ struct guard *guard_close(struct guard *guard)
 	if (guard) {
 		ring_buffer__free(guard->rings);
 		guard_bpf__destroy(guard->bpf);
+		driver_done(&guard->driver);
 		closep(&guard->timer);
 		closep(&guard->epoll);
 		free(guard);

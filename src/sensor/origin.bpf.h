@@ -37,6 +37,7 @@ static long classify(struct task_struct *task, struct vm_area_struct *vma, struc
 		found->delta = ((__u64)vma->vm_pgoff << page_shift) - start;
 		found->file.inode = file->f_inode->i_ino;
 		found->file.device = super->s_dev;
+		found->file.generation = file->f_inode->i_generation;
 		/* Files that never had a name: memfd_create, System V segments, shared anonymous memory. */
 		if (super->s_flags & SB_KERNMOUNT)
 			found->class = ORIGIN_ANON;

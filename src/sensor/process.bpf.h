@@ -104,7 +104,7 @@ static __noinline int describe_process(struct driver_process *p, struct task_str
 
 	if (!p || !task)
 		return 0;
-	p->exe.device = p->exe.inode = 0;
+	p->exe = (struct driver_file){};
 	p->path_size = p->group_size = p->arguments_size = 0;
 	p->path_cut = p->deleted = 0;
 	p->compat = !!RUNS_COMPAT(task);
