@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the verb tables say, as manual pages and shell completions: written once, true everywhere. */
+/* What the verb tables say, as manual pages: written once, true everywhere. */
 #ifndef IMSAFE_CLI_MANUAL_H
 #define IMSAFE_CLI_MANUAL_H
 
@@ -9,8 +9,5 @@
 
 /* A manual page in man(7) of one verb; extra (may be NULL) is man source put before SEE ALSO. */
 void manual_page(const struct verb *verb, const char *extra, FILE *out);
-
-/* A completion script for all verbs. shell: "bash", "zsh", "fish"; -ENOENT for others. */
-int manual_completion(const struct verb *const *all, const char *shell, FILE *out);
 
 #endif

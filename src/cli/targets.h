@@ -24,7 +24,7 @@ struct targets {
 	OPTION_LIST('x', "exe", "FILE", type, field.exes, "all processes that run FILE, also ones not yet started"),        \
 	OPTION_LIST('u', "unit", "UNIT", type, field.units, "all processes of a systemd unit"),                             \
 	OPTION_LIST(0, "cgroup", "PATH", type, field.cgroups, "all processes of a control group"),                          \
-	OPTION_STRING(0, "sensor", "NAME", type, field.sensor, "ebpf (the driver), ptrace, or auto: the best that works here (default)")
+	OPTION_STRING(0, "sensor", "auto|ebpf|ptrace", type, field.sensor, "ebpf (the driver), ptrace, or auto: the best that works here (default)")
 
 /* Takes "-- COMMAND ..." off the arguments before options are read, as COMMAND has its own. NULL: there is none. */
 char **targets_split_command(int *argc, char **argv);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "cli/completion.h"
 #include "cli/manual.h"
 #include "cli/verbs.h"
 
@@ -14,7 +15,7 @@ struct help_config {
 static const struct option_spec options[] = {
 	OPTION_STRING(0, "man", "VERB", struct help_config, man, "print the manual page of a verb (\"profile show\" for a sub-verb)"),
 	OPTION_STRING(0, "extra", "FILE", struct help_config, extra, "with --man: more sections, in man source"),
-	OPTION_STRING(0, "completion", "SHELL", struct help_config, completion, "print the completion script for bash, zsh or fish"),
+	OPTION_STRING(0, "completion", "bash|zsh|fish", struct help_config, completion, "print that shell's completion script"),
 	OPTION_END
 };
 
@@ -85,7 +86,7 @@ static int verb_help_run(int argc, char **argv)
 	if (r < 0)
 		goto fail;
 	if (config.completion) {
-		if (manual_completion(verbs, config.completion, stdout) == 0)
+		if (completion_script(verbs, config.completion, stdout) == 0)
 			return EXIT_OK;
 		errmsg_set(&err, -ENOENT, NULL, 0, "no completion for the shell '%s'; there is bash, zsh, fish", config.completion);
 		goto fail;

@@ -17,7 +17,7 @@ struct lab_config {
 
 static const struct option_spec options[] = {
 	OPTION_STRING('d', "dir", "FOLDER", struct lab_config, dir, "where everything goes (./imsafe-lab); made anew"),
-	OPTION_STRING(0, "sensor", "NAME", struct lab_config, sensor, "ebpf (the driver), ptrace, or auto: the best that works here (default)"),
+	OPTION_STRING(0, "sensor", "auto|ebpf|ptrace", struct lab_config, sensor, "ebpf (the driver), ptrace, or auto: the best that works here (default)"),
 	OPTION_STRING(0, "server", "NAME", struct lab_config, server,
 		      "lab (default), or a stock server with a back door: vsftpd, proftpd, pure-ftpd, or its path"),
 	OPTION_UINT('n', "sessions", "N", struct lab_config, sessions, 1, 10000, "how many normal sessions to learn from (200)"),

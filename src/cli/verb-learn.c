@@ -31,7 +31,7 @@ static const struct option_spec options[] = {
 	OPTION_STRING('a', "application", "PATH", struct learn_config, application,
 		      "the application that the traces are of, whatever they say"),
 	OPTION_STRING(0, "arch", "NAME", struct learn_config, arch, "architecture of traces that do not say it"),
-	OPTION_STRING(0, "format", "NAME", struct learn_config, format, "format of the traces; recognised if not given"),
+	OPTION_STRING(0, "format", "text|compact|unm|adfa|strace|auditd|lidds", struct learn_config, format, "format of the traces; recognised if not given"),
 	OPTION_FLAG(0, "again", struct learn_config, again, "learn traces again that the profile has learned already"),
 	OPTION_FLAG('k', "keep-going", struct learn_config, keep_going, "leave out damaged traces, learn the others"),
 	OPTION_FLAG(0, "leave-out-outliers", struct learn_config, leave_out,

@@ -24,7 +24,7 @@ struct plot_config {
 
 static const struct option_spec options[] = {
 	OPTION_STRING('o', "output", "FILE", struct plot_config, output, "write an SVG, PNG or PDF file, by the end of its name"),
-	OPTION_STRING(0, "format", "FORMAT", struct plot_config, format, "svg, png, pdf or terminal, whatever the name says"),
+	OPTION_STRING(0, "format", "svg|png|pdf|terminal", struct plot_config, format, "whatever the name says"),
 	OPTION_LIST('p', "pid", "PID", struct plot_config, pids, "only this PID; may be given several times"),
 	OPTION_UINT(0, "from", "N", struct plot_config, from, 1, 4294967295.0, "from call N of the stream on"),
 	OPTION_UINT(0, "to", "N", struct plot_config, to, 1, 4294967295.0, "up to call N of the stream"),

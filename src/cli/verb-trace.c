@@ -43,7 +43,7 @@ static const struct option_spec options[] = {
 	OPTION_FLAG(0, "no-follow-exec", struct trace_config, no_follow_exec, "a process that runs another program is left alone from there on"),
 	OPTION_CALL('g', "stream", "[SOCKET]", set_stream, "send the trace to a listening 'imsafe monitor -g'"),
 	OPTION_STRING('o', "output", "FILE", struct trace_config, output, "write to FILE; %p in it is the process id, %t the time, %% a %; '-' is standard output, and COMMAND's own goes to standard error"),
-	OPTION_STRING(0, "format", "FORMAT", struct trace_config, format, "text or compact (default: compact if FILE ends in .imt)"),
+	OPTION_STRING(0, "format", "text|compact", struct trace_config, format, "of the file (default: compact if FILE ends in .imt)"),
 	OPTION_FLAG(0, "no-origins", struct trace_config, no_origins, "do not look at where calls come from"),
 	OPTION_FLAG(0, "daemon", struct trace_config, background, "run in the background; problems go to syslog"),
 	OPTION_FLAG('q', "quiet", struct trace_config, quiet, "do not say at the end what was recorded"),
