@@ -573,6 +573,8 @@ static int run_monitor(struct run *run, const char *profile)
 	/* A command that we start shares the terminal; a live view would write over what it says. */
 	report.view = report.live && !config->source.targets.command && !report.silent_stdout && !config->plain && live_view_possible();
 	r = open_source(run, &report);
+	if (r >= 0 && config->source.trace)
+		r = check_arch(run, run->source.sensors[0]);
 	if (r < 0)
 		return r;
 	service_command_open(&run->command, run->guarding.guard ? guarding_command(&run->guarding) : source_command(&run->source));
