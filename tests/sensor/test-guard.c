@@ -552,7 +552,8 @@ static void test_two(const struct image *other)
 	ok(one.started == 4 && one.ended == 4 && one.calls > 2000, "the first is found when it starts, with its children");
 	ok(two.started == 1 && two.ended == 1 && two.calls > 5 && two.calls < 200, "so is the second (%llu calls)",
 	   (unsigned long long)two.calls);
-	ok(one.alarms == 0, "each has its own image");
+	/* A thread that has ended before it is joined can be unusual, a whole run cannot. */
+	ok(one.calls && one.cost / one.calls < COST_MAX / 8, "each has its own image");
 	r = guard_add_application(guard, &(struct guard_application){ .name = "again", .targets = targets, .n_targets = 1,
 				  .image = &image, .policy = &policy }, &numbers[1], &err);
 	ok(r == -EEXIST && strstr(err.file, "subject"), "a program belongs to one application only");
