@@ -110,27 +110,37 @@ static void put_header(struct log_writer *writer, const struct log_info *info)
 	put_line(writer, "# columns: sequence pid call normality mean");
 }
 
+static int begin(int fd, bool ours, const char *name, const struct log_info *info, struct log_writer **ret_writer,
+		 struct errmsg *err)
+{
+	struct log_writer *writer = calloc(1, sizeof(*writer));
+
+	if (!writer) {
+		if (ours)
+			close(fd);
+		return errmsg_errno(err, -ENOMEM, name, "cannot write the log");
+	}
+	writer->fd = fd;
+	writer->ours = ours;
+	snprintf(writer->path, sizeof(writer->path), "%s", name);
+	put_header(writer, info);
+	*ret_writer = writer;
+	return 0;
+}
+
 int log_writer_open(const char *path, const struct log_info *info, struct log_writer **ret_writer, struct errmsg *err)
 {
-	_cleanup_(log_writer_closep) struct log_writer *writer = calloc(1, sizeof(*writer));
+	int fd;
 
-	if (!writer)
-		return errmsg_errno(err, -ENOMEM, path, "cannot write the log");
-	writer->fd = STDOUT_FILENO;
-	snprintf(writer->path, sizeof(writer->path), "standard output");
-	if (strcmp(path, "-")) {
-		snprintf(writer->path, sizeof(writer->path), "%s", path ? path : "");
-		writer->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-		if (writer->fd < 0) {
-			int r = -errno;
+	if (!strcmp(path, "-"))
+		return begin(STDOUT_FILENO, false, "standard output", info, ret_writer, err);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	return fd < 0 ? errmsg_errno(err, -errno, path, "cannot write the log") : begin(fd, true, path, info, ret_writer, err);
+}
 
-			return errmsg_errno(err, r, path, "cannot write the log");
-		}
-		writer->ours = true;
-	}
-	put_header(writer, info);
-	*ret_writer = TAKE_PTR(writer);
-	return 0;
+int log_writer_open_fd(int fd, const char *name, const struct log_info *info, struct log_writer **ret_writer, struct errmsg *err)
+{
+	return begin(fd, true, name, info, ret_writer, err);
 }
 
 struct log_writer *log_writer_close(struct log_writer *writer)

@@ -29,6 +29,8 @@ struct log_writer;
 
 /* "-" is stdout. An existing file is replaced. */
 int log_writer_open(const char *path, const struct log_info *info, struct log_writer **ret_writer, struct errmsg *err);
+/* The same straight to a file descriptor, which is the writer's from here on, also on failure; name is for messages. */
+int log_writer_open_fd(int fd, const char *name, const struct log_info *info, struct log_writer **ret_writer, struct errmsg *err);
 struct log_writer *log_writer_close(struct log_writer *writer); /* writes what is buffered; NULL is fine */
 DEFINE_CLEANUP(struct log_writer *, log_writer_close)
 

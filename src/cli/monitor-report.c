@@ -334,7 +334,8 @@ static int open_log(struct monitor_report *report, struct errmsg *err)
 		info.means[i] = policy->window[i].length;
 		info.thresholds[i] = limit_percent(policy->window[i].limit);
 	}
-	return log_writer_open(config->log_path, &info, &report->log, err);
+	return config->log_pipe > 0 ? log_writer_open_fd(config->log_pipe, config->log_path, &info, &report->log, err) :
+				      log_writer_open(config->log_path, &info, &report->log, err);
 }
 
 static void open_view(struct monitor_report *report)

@@ -22,6 +22,7 @@
 
 struct monitor_report_config {
 	const char *profile_path, *trace_path, *log_path, *command; /* NULL: none */
+	int log_pipe; /* the log as a pipe that is open already, the report's from here on; 0: log_path is to be opened */
 	const struct image *image;
 	const struct policy *policy;
 	const struct profile_info *profile;

@@ -245,6 +245,20 @@ int interrupts_open(int *ret_fd, sigset_t *ret_mask)
 	return 0;
 }
 
+int pipe_open(const char *path)
+{
+	struct stat st;
+	int fd;
+
+	if (stat(path, &st) < 0 || !S_ISFIFO(st.st_mode))
+		return -EINVAL;
+	fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENXIO ? -EAGAIN : -errno;
+	fcntl(fd, F_SETFL, O_WRONLY);
+	return fd;
+}
+
 int background_enter(int *ret_ready, struct errmsg *err)
 {
 	int ready[2];

@@ -74,6 +74,12 @@ int interrupts_open(int *ret_fd, sigset_t *ret_mask);
 void interrupts_command(pid_t pid);
 
 /*
+ * A named pipe to write to: its descriptor, -EAGAIN while nobody reads it (ask again later, and look at the signals meanwhile:
+ * blocked ones would not end an open that waits), -EINVAL if it is none, or another -errno.
+ */
+int pipe_open(const char *path);
+
+/*
  * Into the background. In the parent this does not return: it exits with the status that background_ready() is given in
  * the child. Call before interrupts_open() and before any thread is made.
  */

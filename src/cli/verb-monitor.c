@@ -350,6 +350,28 @@ static int take_over_signals(struct run *run)
 	return 0;
 }
 
+/*
+ * A log that is a named pipe waits for its reader. Signals keep their meaning meanwhile: they are for a command first, which may
+ * run already.
+ */
+static int open_log_pipe(struct run *run, int *ret_pipe)
+{
+	struct pollfd signals = { .fd = run->signals, .events = POLLIN };
+	const char *path = run->config.log;
+	int fd;
+
+	while ((fd = pipe_open(path)) == -EAGAIN) {
+		if (poll(&signals, 1, TICK) > 0)
+			take_signal(run);
+		if (run->quit || (run->command.told && service_command_ended(&run->command)))
+			return errmsg_set(run->err, -EINTR, path, 0, "ended while waiting for someone who reads it");
+	}
+	if (fd < 0 && fd != -EINVAL)
+		return errmsg_errno(run->err, fd, path, "cannot write the log");
+	*ret_pipe = MAX(fd, 0);
+	return 0;
+}
+
 /* While a pipe is silent the reader waits for it, or for a signal: this one lets the log and the alarms out. */
 static void set_alarm_clock(const struct run *run, bool on)
 {
@@ -551,7 +573,6 @@ static int run_monitor(struct run *run, const char *profile)
 	const struct monitor_config *config = &run->config;
 	bool log_to_stdout = config->log && !strcmp(config->log, "-");
 	struct errmsg warning;
-	sigset_t blocked;
 	char losses[256], log[PATH_MAX];
 	struct monitor_report_config report = {
 		.profile_path = profile, .trace_path = config->source.trace,
@@ -588,10 +609,10 @@ static int run_monitor(struct run *run, const char *profile)
 		service_hand_over(&run->messages, !run->connection);
 	if (!report.quiet && !run->messages.syslog)
 		print_start(run, profile);
-	/* A log that is a named pipe waits for its reader: meanwhile Ctrl-C ends us. */
-	sigprocmask(SIG_SETMASK, &run->mask, &blocked);
-	r = monitor_report_init(&run->report, &report, run->err);
-	sigprocmask(SIG_SETMASK, &blocked, NULL);
+	if (config->log)
+		r = open_log_pipe(run, &report.log_pipe);
+	if (r >= 0)
+		r = monitor_report_init(&run->report, &report, run->err);
 	if (r < 0)
 		return r;
 	set_alarm_clock(run, true);
@@ -636,7 +657,7 @@ static int verb_monitor_run(int argc, char **argv)
 		return service_run_unwatched(&run.messages, command, &run.mask);
 	source_close(&run.source);
 	guarding_close(&run.guarding);
-	if (r < 0)
+	if (r < 0 && r != -EINTR)
 		service_wait(run.command.pid);
 	free(run.judged);
 	judge_done(&run.judge);

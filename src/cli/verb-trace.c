@@ -183,29 +183,16 @@ static int check_output(const struct trace_config *config, struct errmsg *err)
 	return 0;
 }
 
-/*
- * A named pipe waits for its reader, for as long as nobody asks us to end: an open that waits itself could not be told so.
- * A descriptor, -1 with *ret_error 0 if path is no named pipe.
- */
-static int open_pipe(const struct recording *recording, const char *path, int *ret_error, struct errmsg *err)
+/* A named pipe waits for its reader, for as long as nobody asks us to end. -EINVAL: it is none. */
+static int open_pipe(const struct recording *recording, const char *path, struct errmsg *err)
 {
 	struct pollfd interrupt = { .fd = recording->interrupts, .events = POLLIN };
-	struct stat st;
 	int fd;
 
-	*ret_error = 0;
-	if (stat(path, &st) < 0 || !S_ISFIFO(st.st_mode))
-		return -1;
-	while ((fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0) {
-		if (errno != ENXIO)
-			*ret_error = errmsg_errno(err, -errno, path, "cannot write it");
-		else if (poll(&interrupt, 1, 100) > 0)
-			*ret_error = errmsg_set(err, -EINTR, path, 0, "ended while waiting for someone who reads it");
-		if (*ret_error < 0)
-			return -1;
-	}
-	fcntl(fd, F_SETFL, O_WRONLY);
-	return fd;
+	while ((fd = pipe_open(path)) == -EAGAIN)
+		if (poll(&interrupt, 1, 100) > 0)
+			return errmsg_set(err, -EINTR, path, 0, "ended while waiting for someone who reads it");
+	return fd < 0 ? errmsg_errno(err, fd, path, "cannot write it") : fd;
 }
 
 /* fd -1: opens path. */
@@ -218,9 +205,9 @@ static int add_writer(struct recording *recording, const char *path, int fd, int
 	if (format < 0)
 		return format;
 	if (fd < 0 && strcmp(path, "-")) {
-		fd = open_pipe(recording, path, &r, err);
-		if (r < 0)
-			return r;
+		fd = open_pipe(recording, path, err);
+		if (fd < 0 && fd != -EINVAL)
+			return fd;
 	}
 	if (fd >= 0)
 		r = trace_writer_open_fd(fd, path, (enum trace_format)format, info, modules, writer, err);
