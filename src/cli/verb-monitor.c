@@ -8,26 +8,19 @@
 #include <sys/time.h>
 
 #include "cli/monitor-guard.h"
+#include "cli/monitor-judge.h"
 #include "cli/monitor-report.h"
 #include "cli/monitor-source.h"
 #include "cli/service.h"
 #include "cli/verbs.h"
-#include "model/calibrate.h"
-#include "model/freeze.h"
 
 #define TICK    100  /* ms between two pictures, and between two writes of the log */
 #define FAREWELL 1000 /* ms for processes that a command leaves when it ends by a signal */
 
 struct monitor_config {
 	struct source_config source;
-	const char *log, *command, *respond, *foreign;
-	unsigned min_calls;
-	unsigned means[MEAN_WINDOWS];
-	double threshold; /* percent; 0 = auto */
-	bool threshold_given, threshold_auto;
-	double rate;
-	bool rate_given, per_day;
-	enum score_reading reading;
+	struct judge_config judge;
+	const char *log, *command, *respond;
 	bool once, json, quiet, brief, plain, dry_run, no_fork, no_exec, follow;
 };
 
@@ -35,9 +28,9 @@ static int parse_threshold(void *data, const char *value, struct errmsg *err)
 {
 	struct monitor_config *config = data;
 
-	config->threshold_auto = !strcmp(value, "auto");
-	config->threshold_given = !config->threshold_auto;
-	if (!config->threshold_auto && parse_double(value, 0.01, 99.99, &config->threshold) < 0)
+	config->judge.threshold_auto = !strcmp(value, "auto");
+	config->judge.threshold_given = !config->judge.threshold_auto;
+	if (!config->judge.threshold_auto && parse_double(value, 0.01, 99.99, &config->judge.threshold) < 0)
 		return errmsg_set(err, -EINVAL, NULL, 0, "--threshold takes a percentage between 0 and 100, or 'auto', not '%s'", value);
 	return 0;
 }
@@ -52,13 +45,13 @@ static int parse_rate(void *data, const char *value, struct errmsg *err)
 	double per = !strcmp(unit, "%") ? 100 : !strcmp(unit, "/day") ? 1 : !strcmp(unit, "/week") ? 7 : 0;
 
 	snprintf(number, sizeof(number), "%.*s", (int)n, value);
-	if (!per || n >= sizeof(number) || parse_double(number, 0, 1e6, &config->rate) < 0 || config->rate <= 0 ||
-	    (*unit == '%' && config->rate >= 100))
+	if (!per || n >= sizeof(number) || parse_double(number, 0, 1e6, &config->judge.rate) < 0 || config->judge.rate <= 0 ||
+	    (*unit == '%' && config->judge.rate >= 100))
 		return errmsg_set(err, -EINVAL, NULL, 0, "--rate takes a share of sessions or alarms in a time, like 1%%, 2/day, 1/week, "
 				  "not '%s'", value);
-	config->rate /= per;
-	config->per_day = *unit == '/';
-	config->rate_given = true;
+	config->judge.rate /= per;
+	config->judge.per_day = *unit == '/';
+	config->judge.rate_given = true;
 	return 0;
 }
 
@@ -67,7 +60,7 @@ static int parse_means(void *data, const char *value, struct errmsg *err)
 	struct monitor_config *config = data;
 	unsigned n = 0;
 
-	memset(config->means, 0, sizeof(config->means));
+	memset(config->judge.means, 0, sizeof(config->judge.means));
 	for (const char *at = value; n < MEAN_WINDOWS; at++) {
 		size_t length = strcspn(at, ",");
 		unsigned long long mean;
@@ -76,7 +69,7 @@ static int parse_means(void *data, const char *value, struct errmsg *err)
 		snprintf(number, sizeof(number), "%.*s", (int)length, at);
 		if (length >= sizeof(number) || parse_uint(number, 1, MEAN_MAX, &mean) < 0)
 			break;
-		config->means[n++] = (unsigned)mean;
+		config->judge.means[n++] = (unsigned)mean;
 		at += length;
 		if (!*at)
 			return 0;
@@ -91,7 +84,7 @@ static int parse_detector(void *data, const char *value, struct errmsg *err)
 
 	if (strcmp(value, "predictor") && strcmp(value, "sequences"))
 		return errmsg_set(err, -EINVAL, NULL, 0, "there is no detector '%s'; there is predictor, sequences", value);
-	config->reading = !strcmp(value, "sequences") ? READING_SEQUENCES : READING_PREDICTOR;
+	config->judge.reading = !strcmp(value, "sequences") ? READING_SEQUENCES : READING_PREDICTOR;
 	return 0;
 }
 
@@ -111,9 +104,9 @@ static const struct option_spec options[] = {
 		    "alarm when the mean normality falls below; 'auto' (default): thresholds from the profile's training"),
 	OPTION_CALL('r', "rate", "RATE", parse_rate, "false alarms that 'auto' aims at: 1% of sessions (default), 2/day, 1/week"),
 	OPTION_CALL('m', "mean", "N[,N[,N]]", parse_means, "over how many of a thread's latest calls means are taken; the first is the one shown (32,8)"),
-	OPTION_UINT(0, "min-calls", "N", struct monitor_config, min_calls, 1, 65535, "judge no thread before so many calls"),
+	OPTION_UINT(0, "min-calls", "N", struct monitor_config, judge.min_calls, 1, 65535, "judge no thread before so many calls"),
 	OPTION_CALL(0, "detector", "predictor|sequences", parse_detector, "predictor (default), or sequences: learned sequence or not"),
-	OPTION_STRING(0, "foreign", "on|off|sites", struct monitor_config, foreign,
+	OPTION_STRING(0, "foreign", "on|off|sites", struct monitor_config, judge.foreign,
 		      "alarm at the first call from a stack, heap ... (on); sites: or from where training saw none"),
 	OPTION_STRING('l', "log", "FILE", struct monitor_config, log,
 		      "write the normality after each call, for 'imsafe plot'; %p in it is the process id, %t the time, %% a %"),
@@ -156,100 +149,6 @@ const struct verb verb_monitor = {
 	.options = options,
 	.run = verb_monitor_run,
 };
-
-/* What the profile became. */
-struct judge {
-	struct profile *profile;
-	struct image image;
-	struct policy policy;
-	struct sites sites; /* none: call sites are not judged */
-	const char *origin; /* of the threshold, in words */
-	char promise[512];  /* what it promises and rests on, "" = nothing */
-};
-
-static void judge_done(struct judge *judge)
-{
-	image_free(&judge->image);
-	sites_done(&judge->sites);
-	profile_close(judge->profile);
-}
-
-static int auto_policy(struct judge *judge, const struct monitor_config *config, struct errmsg *err)
-{
-	struct calibrate_config request = {
-		.rate = config->rate_given ? config->rate : RATE_DEFAULT, .per_day = config->per_day, .reading = config->reading,
-		.min_calls = config->min_calls,
-	};
-	struct calibration calibration = { 0 };
-	struct errmsg why = { 0 };
-	bool insist = config->threshold_auto || config->rate_given;
-	int r;
-
-	memcpy(request.means, config->means, sizeof(request.means));
-	r = calibrate(judge->profile, &request, &calibration, &why);
-	if (r == -ENOMEM || (r < 0 && insist)) {
-		*err = why;
-		return r;
-	}
-	if (r < 0) {
-		policy_set(&judge->policy, THRESHOLD_DEFAULT, config->means, config->reading);
-		judge->origin = "a default that promises nothing";
-		snprintf(judge->promise, sizeof(judge->promise), "%.480s", why.text);
-		return 0;
-	}
-	judge->policy = calibration.policy;
-	judge->origin = "from the training";
-	snprintf(judge->promise, sizeof(judge->promise), "%s", calibration.text);
-	return 0;
-}
-
-static int make_policy(struct judge *judge, const struct monitor_config *config, struct errmsg *err)
-{
-	int r = 0;
-
-	if (config->threshold_given) {
-		policy_set(&judge->policy, config->threshold, config->means, config->reading);
-		judge->origin = "as asked";
-	} else {
-		r = auto_policy(judge, config, err);
-	}
-	if (r < 0)
-		return r;
-	if (config->min_calls)
-		judge->policy.min_calls = (uint16_t)config->min_calls;
-	judge->policy.foreign = !config->foreign || strcmp(config->foreign, "off");
-	policy_arm(&judge->policy, judge->image.header, 0);
-	return 0;
-}
-
-static int load_sites(struct judge *judge, const char *path, struct errmsg *err)
-{
-	int r = profile_sites(judge->profile, 0, &judge->sites, err);
-
-	if (!r && !judge->sites.n)
-		r = errmsg_set(err, -ENODATA, path, 0, "the profile does not know where calls came from: "
-			       "learn it from traces in the compact format, which keeps that");
-	return r;
-}
-
-static int load_judge(struct judge *judge, const char *path, const struct monitor_config *config, struct errmsg *err)
-{
-	struct counts counts = { 0 };
-	int r = profile_open(path, PROFILE_READ, NULL, &judge->profile, err);
-
-	sites_init(&judge->sites);
-	if (r < 0)
-		return r;
-	r = profile_counts(judge->profile, 0, &counts, err);
-	if (!r && !counts.calls)
-		r = errmsg_set(err, -ENODATA, path, 0, "the profile is empty: nothing was learned yet ('imsafe learn')");
-	if (!r)
-		r = freeze(&counts, profile_info(judge->profile)->arch, &judge->image, err);
-	counts_done(&counts);
-	if (!r && config->foreign && !strcmp(config->foreign, "sites"))
-		r = load_sites(judge, path, err);
-	return r < 0 ? r : make_policy(judge, config, err);
-}
 
 struct run {
 	struct monitor_config config;
@@ -499,7 +398,7 @@ static int check_config(struct run *run, enum response *ret_response)
 {
 	struct monitor_config *config = &run->config;
 	int response = response_by_name(config->respond ? config->respond : "none");
-	bool live, foreign = !config->foreign || strcmp(config->foreign, "off");
+	bool live, foreign = !config->judge.foreign || strcmp(config->judge.foreign, "off");
 	char path[PATH_MAX];
 	int r;
 
@@ -513,11 +412,11 @@ static int check_config(struct run *run, enum response *ret_response)
 		return errmsg_set(run->err, -EINVAL, NULL, 0, "there is no response '%s'; there is none, stop, kill", config->respond);
 	if (response && !live)
 		return errmsg_set(run->err, -EINVAL, NULL, 0, "--respond needs a live source: the processes of a trace are gone");
-	if (config->foreign && foreign && strcmp(config->foreign, "on") && strcmp(config->foreign, "sites"))
-		return errmsg_set(run->err, -EINVAL, NULL, 0, "--foreign takes on, off or sites, not '%s'", config->foreign);
+	if (config->judge.foreign && foreign && strcmp(config->judge.foreign, "on") && strcmp(config->judge.foreign, "sites"))
+		return errmsg_set(run->err, -EINVAL, NULL, 0, "--foreign takes on, off or sites, not '%s'", config->judge.foreign);
 	if (config->log && !strcmp(config->log, "-") && config->json)
 		return errmsg_set(run->err, -EINVAL, NULL, 0, "--log - and --json would both write to standard output");
-	if (config->threshold_given && config->rate_given)
+	if (config->judge.threshold_given && config->judge.rate_given)
 		return errmsg_set(run->err, -EINVAL, NULL, 0, "--rate chooses the threshold: give one of --rate and --threshold");
 	if (run->connection && (config->json || (config->log && !strcmp(config->log, "-"))))
 		return errmsg_set(run->err, -EINVAL, NULL, 0, "standard output is the service's connection: no --json and --log - here");
@@ -585,7 +484,7 @@ static int run_monitor(struct run *run, const char *profile)
 	int r = check_config(run, &report.response);
 
 	if (!r)
-		r = load_judge(&run->judge, profile, config, run->err);
+		r = judge_load(&run->judge, profile, &config->judge, run->err);
 	if (!r)
 		r = take_over_signals(run);
 	if (r < 0)
