@@ -107,8 +107,17 @@ static void explain_process(struct explanation *e)
 		e->mapping[0] = '\0';
 }
 
+static void explain_recorded(struct explanation *e, const struct recorded *recorded)
+{
+	const char *learned = e->profile ? e->profile->application : NULL;
+
+	e->application = recorded->application ? recorded->application : learned;
+	e->exe_differs = e->application && learned && *learned && !same_path(e->application, learned);
+	snprintf(e->process.build_id, sizeof(e->process.build_id), "%s", recorded->build_id ? recorded->build_id : "");
+}
+
 int explain(const struct alarm *alarm, const struct image *image, const struct policy *policy,
-	    const struct profile_info *profile, const struct modules *modules, const char *recorded,
+	    const struct profile_info *profile, const struct modules *modules, const struct recorded *recorded,
 	    struct explanation *ret_explanation)
 {
 	struct explanation *e = ret_explanation;
@@ -135,7 +144,7 @@ int explain(const struct alarm *alarm, const struct image *image, const struct p
 		e->time = time(NULL);
 		explain_process(e);
 	} else {
-		snprintf(e->process.build_id, sizeof(e->process.build_id), "%s", recorded);
+		explain_recorded(e, recorded);
 	}
 	if (profile && profile->build_id && *profile->build_id && *e->process.build_id)
 		e->build_differs = strcmp(profile->build_id, e->process.build_id) != 0;
@@ -178,10 +187,10 @@ char *explanation_name(const struct explanation *e, char *buffer, size_t size)
 
 	if (e->process.found) {
 		name = e->process.comm;
-	} else if (!e->live && e->profile && e->profile->application) {
-		const char *slash = strrchr(e->profile->application, '/');
+	} else if (e->application) {
+		const char *slash = strrchr(e->application, '/');
 
-		name = slash ? slash + 1 : e->profile->application;
+		name = slash ? slash + 1 : e->application;
 	}
 	return escape_text(buffer, size, name);
 }

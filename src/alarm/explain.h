@@ -50,7 +50,8 @@ struct explanation {
 	pid_t parent;           /* live, and the process has ended: who made it, as found in /proc now; 0 = not known */
 	char parent_comm[17];
 	char mapping[512];      /* foreign call: the memory it came from as /proc/PID/maps has it, "" if not known */
-	bool exe_differs;       /* the process runs another file than the profile was learned from; known of live ones */
+	const char *application; /* of a trace: what it was recorded from, or else what the profile was learned from; NULL = not known */
+	bool exe_differs;       /* the process runs another file than the profile was learned from, or the trace was recorded from one */
 	bool build_differs;     /* or another build of it, or the trace was recorded from one */
 	unsigned window;        /* of the latest calls, so many are judged by the mean that fell (at most n_calls) */
 	unsigned unseen;        /* of those, how many never occurred in their context in training */
@@ -58,13 +59,17 @@ struct explanation {
 	int64_t time;           /* wall clock, seconds since 1970; 0 = not known (a trace) */
 };
 
+/* What a trace says of the program that it was recorded from; NULL = nothing. */
+struct recorded {
+	const char *application, *build_id;
+};
+
 /*
- * recorded: NULL for a live source: look the process up in /proc, and take the time now. Of a trace, the build-id that it was
- * recorded from, "" if it does not say. The explanation borrows all else that it is given, and the alarm's history,
- * until explanation_done().
+ * recorded: NULL for a live source: look the process up in /proc, and take the time now. The explanation borrows all that it is
+ * given, and the alarm's history, until explanation_done().
  */
 int explain(const struct alarm *alarm, const struct image *image, const struct policy *policy,
-	    const struct profile_info *profile, const struct modules *modules, const char *recorded,
+	    const struct profile_info *profile, const struct modules *modules, const struct recorded *recorded,
 	    struct explanation *ret_explanation);
 void explanation_done(struct explanation *explanation);
 

@@ -453,8 +453,8 @@ static void print_process(const struct text *t)
 			fprintf(t->out, "PID %u, thread %u, as recorded\n", e->alarm->pid, e->alarm->tid);
 		else
 			fprintf(t->out, "PID %u, as recorded%s\n", e->alarm->tid,
-				e->profile && e->profile->application ? "" : "; the trace says no more of it");
-		if (!e->live && e->build_differs)
+				e->application ? "" : "; the trace says no more of it");
+		if (!e->live && (e->exe_differs || e->build_differs))
 			print_build(t);
 		return;
 	}

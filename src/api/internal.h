@@ -3,6 +3,7 @@
 #ifndef IMSAFE_API_INTERNAL_H
 #define IMSAFE_API_INTERNAL_H
 
+#include "alarm/explain.h"
 #include "alarm/monitor.h"
 #include "api/imsafe.h"
 #include "base/cleanup.h"
@@ -22,6 +23,7 @@ struct imsafe_watch {
 	struct policy policy;
 	struct monitor *monitor;
 	const struct modules *modules; /* of the source that events come from now; NULL */
+	struct recorded recorded;      /* likewise */
 	bool live;                     /* that source is not a recording */
 	char threshold_text[384];
 };

@@ -75,6 +75,7 @@ int imsafe_source_dispatch(struct imsafe_source *source, struct imsafe_watch *wa
 		return api_error(error, &err, -EINVAL);
 	}
 	watch->modules = &sensor->modules;
+	watch->recorded = (struct recorded){ sensor->info.application, sensor->info.build_id };
 	watch->live = source->live;
 	r = sensor->ops->dispatch(sensor, add_events, watch, &err);
 	return r < 0 ? api_error(error, &err, r) : r;

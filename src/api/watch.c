@@ -48,7 +48,7 @@ static void on_alarm(void *data, const struct alarm *raised)
 	FILE *out;
 
 	if (explain(raised, &watch->profile->image, &watch->policy, profile_info(watch->profile->profile), watch->modules,
-		    watch->live ? NULL : "", &explanation) < 0) {
+		    watch->live ? NULL : &watch->recorded, &explanation) < 0) {
 		watch->callbacks.alarm(watch->callbacks.data, &alarm); /* without words rather than not at all */
 		return;
 	}

@@ -213,7 +213,7 @@ static int explain_alarm(const struct monitor_report *report, const struct alarm
 	const struct monitor_report_config *config = &report->config;
 
 	return explain(alarm, config->image, config->policy, config->profile, report->modules,
-		       config->live ? NULL : report->recorded_build ? report->recorded_build : "", explanation);
+		       config->live ? NULL : &report->recorded, explanation);
 }
 
 static void alarm_went_on(struct monitor_report *report, const struct alarm *alarm)

@@ -44,7 +44,7 @@ struct monitor_report {
 	struct monitor_report_config config;
 	struct sensor *sensor;         /* that events under way come from, NULL = none; set by the owner */
 	const struct modules *modules; /* set by the owner when the source is open; may be NULL */
-	const char *recorded_build;    /* likewise, of a trace: which build it was recorded from */
+	struct recorded recorded;      /* likewise, of a trace */
 	struct monitor *monitor;
 	struct groups *groups;
 	struct telling telling;

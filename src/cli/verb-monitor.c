@@ -206,7 +206,7 @@ static int take_events(void *data, struct sensor *sensor, const struct event *ev
 		sites_next_stream(&run->judge.sites);
 	run->report.modules = &sensor->modules;
 	run->report.sensor = sensor;
-	run->report.recorded_build = sensor->info.build_id;
+	run->report.recorded = (struct recorded){ sensor->info.application, sensor->info.build_id };
 	if (run->judge.sites.n && judge_sites(run, &events, n) < 0)
 		return errmsg_errno(run->err, -ENOMEM, NULL, "cannot go on");
 	if (monitor_add(run->report.monitor, events, n) < 0)

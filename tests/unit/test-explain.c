@@ -15,6 +15,7 @@
 
 enum { READ = 0, CLOSE = 3, DUP2 = 33, EXECVE = 59, OPENAT = 257, MPROTECT = 10 };
 
+static const struct recorded nothing;
 static struct image image;
 static struct policy policy;
 static struct alarm kept;
@@ -107,7 +108,7 @@ static void test_mean_alarm(void)
 	modules_init(&modules);
 	modules_add(&modules, "/usr/lib/libc.so.6", "abcdef", 0, 0);
 	raise_alarm(false);
-	ok(alarms == 1 && explain(&kept, &image, &policy, &profile, &modules, "", &e) == 0, "an alarm is explained");
+	ok(alarms == 1 && explain(&kept, &image, &policy, &profile, &modules, &nothing, &e) == 0, "an alarm is explained");
 	ok(e.calls[0].seen == SEEN_YES && e.calls[0].n_expected >= 1 && e.calls[0].expected[0].call == e.calls[0].scored->event.call,
 	   "calls as in training are as expected");
 	ok(e.calls[e.n_calls - 1].seen == SEEN_NEVER && e.never >= 2 && e.unseen >= e.never && e.window == 8,
@@ -138,6 +139,11 @@ static void test_mean_alarm(void)
 	kept.since_gap = 4;
 	text = text_of(&e, &context);
 	ok(strstr(text, "mean normality of the last 5 calls"), "a mean is said to be over the calls that there were since a gap");
+	free(text);
+	explain(&kept, &image, &policy, &profile, &modules, &(struct recorded){ "/bin/dash", NULL }, &e);
+	text = text_of(&e, &context);
+	ok(strstr(text, "dash (PID") && strstr(text, "another program than the profile's") && strstr(text, "/usr/sbin/ftp\\x1b"),
+	   "a trace's own application is told, and that it is another one");
 	free(text);
 	kept.thread_calls = 0;
 	kept.odd_only = true;
@@ -178,7 +184,7 @@ static void test_foreign_alarm(void)
 	modules_add(&modules, "/srv/upload/code\033", NULL, 0, 0);
 	history[kept.n_history - 1].event.origin = EVENT_FROM(ORIGIN_WRITABLE, ABI_NATIVE);
 	history[kept.n_history - 1].event.site = SITE(1, 0x1234);
-	explain(&kept, &image, &policy, &profile, &modules, "", &e);
+	explain(&kept, &image, &policy, &profile, &modules, &nothing, &e);
 	text = text_of(&e, &context);
 	ok(strstr(text, "code in its writable mapping is not") && strstr(text, "the memory: /srv/upload/code\\x1b\n"),
 	   "of a file's mapping the file is named, of a recorded call as well");

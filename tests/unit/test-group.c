@@ -9,6 +9,7 @@
 
 enum { READ = 0, CLOSE = 3, DUP2 = 33, EXECVE = 59, OPENAT = 257, GETRANDOM = 318, POLL = 7 };
 
+static const struct recorded nothing;
 static struct image image;
 static struct policy policy;
 static struct groups *groups;
@@ -55,7 +56,7 @@ static void on_alarm(void *data, const struct alarm *alarm)
 {
 	struct explanation e;
 
-	explain(alarm, &image, &policy, NULL, &modules, "", &e);
+	explain(alarm, &image, &policy, NULL, &modules, &nothing, &e);
 	if (who.exe) {
 		e.process.found = true;
 		e.process.pid = (pid_t)alarm->tid;
