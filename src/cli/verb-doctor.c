@@ -55,6 +55,7 @@ struct doctor {
 	size_t n_advice;
 	struct driver_check check;
 	bool live; /* a sensor for live calls works */
+	bool ill;  /* something does not work */
 };
 
 __attribute__((format(printf, 6, 7))) static void find(struct doctor *doctor, const char *group, const char *name, bool good,
@@ -63,6 +64,7 @@ __attribute__((format(printf, 6, 7))) static void find(struct doctor *doctor, co
 	struct finding *finding = &doctor->findings[doctor->n];
 	va_list args;
 
+	doctor->ill |= must && !good;
 	if (doctor->n == FINDINGS_MAX)
 		return;
 	doctor->n++;
@@ -250,6 +252,8 @@ static void think(struct doctor *doctor)
 	if (check->preempts && !check->tracefs)
 		advise(doctor, "For the driver to miss nothing on this kernel, let it read tracefs; run as root, or, for a group of yours:\n"
 			       "sudo mount -o remount,gid=GROUP,mode=750 /sys/kernel/tracing");
+	if (doctor->ill && !doctor->n_advice && doctor->live)
+		advise(doctor, "What is marked NO does not work here, for the reason beside it; --sensor=ptrace does the same, slower.");
 	if (!doctor->live)
 		advise(doctor, "No live calls can be seen here. Traces recorded elsewhere can be learned, monitored and plotted.");
 }

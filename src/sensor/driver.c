@@ -50,6 +50,12 @@ static int refused(const char *what, int error, struct errmsg *err)
 	return errmsg_set(err, -ENOSYS, NULL, 0, "%s: %s", what, *complaint ? complaint : strerror(-error));
 }
 
+int driver_forbidden(struct errmsg *err)
+{
+	return errmsg_set(err, -EPERM, NULL, 0, "the kernel does not let this process load the driver, although its "
+			  "capabilities would do: a container, seccomp or security module forbids it");
+}
+
 #define ATOMIC "_atomic"
 
 static struct bpf_program *program_of(const struct bpf_object_skeleton *skeleton, const char *name, size_t length)
@@ -87,8 +93,7 @@ int driver_load(struct driver *driver, struct bpf_object_skeleton *skeleton, str
 	libbpf_set_print(print);
 	driver->skeleton = skeleton;
 	if (r == -EPERM)
-		return errmsg_set(err, r, NULL, 0, "the kernel does not let this process load the driver, although its "
-				  "capabilities would do: a container, seccomp or security module forbids it");
+		return driver_forbidden(err);
 	if (r == -ENOMEM)
 		return errmsg_set(err, r, NULL, 0, "the kernel has no memory for the driver");
 	if (r < 0)

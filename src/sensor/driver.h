@@ -52,6 +52,7 @@ struct driver {
 /* Checks what must be there; then loading and attaching, without libbpf talking. */
 int driver_init(struct driver *driver, struct errmsg *err);
 int driver_load(struct driver *driver, struct bpf_object_skeleton *skeleton, struct errmsg *err);
+int driver_forbidden(struct errmsg *err); /* -EPERM, with its reason */
 int driver_attach(struct driver *driver, struct driver_shared *shared, struct errmsg *err);
 void driver_done(struct driver *driver); /* of what driver_add_target() has made; the skeleton is its owner's */
 

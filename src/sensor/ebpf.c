@@ -91,6 +91,8 @@ static int load(struct ebpf *e, const struct sensor_config *config, struct errms
 	size_t size = ring_size((unsigned)MAX(cpus, 1));
 	_cleanup_close_ int pattern = new_ring(size);
 
+	if (pattern == -EPERM)
+		return driver_forbidden(err);
 	if (cpus < 1 || pattern < 0)
 		return errmsg_errno(err, MIN(cpus, pattern), NULL, "cannot make the recording's rings");
 	e->bpf = record_bpf__open();
