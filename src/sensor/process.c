@@ -192,6 +192,23 @@ void process_lookup(pid_t pid, struct process_info *ret_info)
 		ret_info->started = process_time(ret_info->start * (1000000000 / (uint64_t)sysconf(_SC_CLK_TCK)));
 }
 
+void process_forked(const struct process_info *parent, pid_t pid, struct process_info *ret_info)
+{
+	_cleanup_close_ int dir = open_process(pid);
+	struct process_info *info = ret_info;
+	uint64_t unused;
+
+	*info = *parent;
+	info->pid = pid;
+	info->n_parents = MIN(parent->n_parents + 1, (unsigned)PROCESS_PARENTS);
+	memmove(info->parents + 1, parent->parents, (info->n_parents - 1) * sizeof(*info->parents));
+	info->parents[0].pid = parent->pid;
+	memcpy(info->parents[0].comm, parent->comm, sizeof(parent->comm));
+	info->start = 0;
+	if (dir >= 0 && read_stat(dir, &info->start, &unused))
+		info->started += (int64_t)(info->start - parent->start) / sysconf(_SC_CLK_TCK);
+}
+
 static unsigned long process_uid(int dir, unsigned long otherwise)
 {
 	char status[4096];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Who made a call: what the driver saw of a process at the call, or what /proc says now. All text is attacker-controlled:
- * escape it where it is shown.
+ * Who made a call: what a sensor saw of a process at the call or when its program began, or what /proc says now. All text is
+ * attacker-controlled: escape it where it is shown.
  */
 #ifndef IMSAFE_SENSOR_PROCESS_H
 #define IMSAFE_SENSOR_PROCESS_H
@@ -40,7 +40,10 @@ struct process_info {
 /* As /proc has it now. */
 void process_lookup(pid_t pid, struct process_info *ret_info);
 
-/* What the driver saw is completed with what only /proc has, and with what became of the process. */
+/* A process that the parent has just forked: but for its id and when it began it is what the parent is. */
+void process_forked(const struct process_info *parent, pid_t pid, struct process_info *ret_info);
+
+/* What a sensor saw is completed with what only /proc has, and with what became of the process. */
 void process_refresh(struct process_info *info);
 
 /* A moment in nanoseconds since boot as seconds since 1970. */

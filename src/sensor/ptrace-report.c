@@ -116,6 +116,7 @@ void report_start(struct tracer *tracer, struct tracee *tracee, enum event_kind 
 		.time = now(tracer),
 	};
 
+	identity_note(tracer, tracee, kind, parent);
 	push_gap(tracer, tracee);
 	push(tracer, &event);
 }

@@ -60,6 +60,7 @@ static void process_put(struct tracer *tracer, struct process *process)
 	if (process->threads)
 		return;
 	origin_space_unref(process->space);
+	identity_unref(process->identity);
 	thread_table_remove(tracer->processes, (uint32_t)process->pid);
 }
 
@@ -101,7 +102,10 @@ void tracee_remove(struct tracer *tracer, struct tracee *tracee)
 
 static void free_process(void *data, uint32_t pid, void *record)
 {
-	origin_space_unref(((struct process *)record)->space);
+	struct process *process = record;
+
+	origin_space_unref(process->space);
+	identity_unref(process->identity);
 }
 
 void tables_free(struct tracer *tracer)

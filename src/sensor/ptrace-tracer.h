@@ -14,6 +14,7 @@
 #ifndef IMSAFE_SENSOR_PTRACE_TRACER_H
 #define IMSAFE_SENSOR_PTRACE_TRACER_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/ptrace.h>
@@ -37,6 +38,15 @@ struct process {
 	unsigned threads;   /* records of tracees that point here */
 	unsigned execing;   /* threads inside execve */
 	struct origin_space *space;
+	struct identity *identity; /* NULL: not noted */
+};
+
+/* ptrace-identity.c. The news are shared with the opener's thread, what is known is that thread's. */
+struct identities {
+	pthread_mutex_t lock; /* of the news */
+	struct identity_news *news, **last;
+	unsigned n;
+	struct thread_table *known; /* struct identity *, by process id, as of the events delivered; NULL: nobody asks */
 };
 
 enum tracee_state {
@@ -89,7 +99,7 @@ struct stop {
 
 struct tracer {
 	/* Set before the thread starts, then only read. */
-	bool follow_fork, follow_exec, origins, sites, times;
+	bool follow_fork, follow_exec, origins, sites, times, identify;
 	const struct target *targets; /* valid until the opener has its answer */
 	size_t n_targets;
 	const struct target *command_target;
@@ -100,6 +110,7 @@ struct tracer {
 	atomic_bool stop;        /* let everything go and end */
 	atomic_uint n_followed;
 	atomic_int exit_status;
+	struct identities identities;
 
 	pid_t self; /* thread id */
 	enum syscall_arch arch;
@@ -152,6 +163,20 @@ void report_entry(struct tracer *tracer, struct tracee *tracee, const struct __p
 void report_result(struct tracee *tracee, long result);
 void report_signal(struct tracer *tracer, struct tracee *tracee, int signal); /* it is about to be delivered */
 void report_return(struct tracer *tracer, struct tracee *tracee); /* the call under way is over, one way or another */
+
+/* ptrace-identity.c: who it was */
+
+struct process_info;
+
+struct identity *identity_unref(struct identity *identity); /* NULL is fine; returns NULL */
+void identity_note(struct tracer *tracer, struct tracee *tracee, enum event_kind kind, pid_t parent); /* before its event is pushed */
+
+/* The opener's thread. */
+void identities_init(struct identities *identities);
+void identities_done(struct identities *identities);
+bool identities_change(struct identities *identities, const struct event *event); /* from this event on somebody is another */
+void identities_follow(struct identities *identities, const struct event *event); /* what came before it has been delivered */
+bool identities_find(struct identities *identities, pid_t pid, struct process_info *ret_info);
 
 /* ptrace-loop.c */
 

@@ -134,6 +134,7 @@ static void end_thread(struct ptrace_sensor *ptrace_sensor)
 static void free_sensor(struct ptrace_sensor *ptrace_sensor)
 {
 	tables_free(&ptrace_sensor->tracer);
+	identities_done(&ptrace_sensor->tracer.identities);
 	modules_done(&ptrace_sensor->tracer.modules);
 	modules_done(&ptrace_sensor->sensor.modules);
 	event_queue_free(ptrace_sensor->tracer.queue);
@@ -169,6 +170,8 @@ static struct ptrace_sensor *sensor_new(const struct sensor_config *config)
 	ptrace_sensor->tracer.origins = config->origins;
 	ptrace_sensor->tracer.sites = config->sites;
 	ptrace_sensor->tracer.times = config->times;
+	ptrace_sensor->tracer.identify = config->processes;
+	identities_init(&ptrace_sensor->tracer.identities);
 	ptrace_sensor->tracer.info = (struct sensor_info){ .name = sensor_ptrace.name, .start = time(NULL) };
 	ptrace_sensor->tracer.exit_status = -1;
 	ptrace_sensor->tracer.started = (struct command){ .go = -1, .failure = -1 };
@@ -233,6 +236,11 @@ static int ptrace_open(const struct sensor_config *config, struct sensor **ret_s
 		return errmsg_errno(err, -ENOMEM, NULL, "starting the ptrace sensor");
 	tracer = &ptrace_sensor->tracer;
 	r = check_targets(tracer, err);
+	if (r >= 0 && tracer->identify) {
+		tracer->identities.known = thread_table_new(sizeof(struct identity *));
+		if (!tracer->identities.known)
+			r = errmsg_errno(err, -ENOMEM, NULL, "starting the ptrace sensor");
+	}
 	if (r >= 0)
 		r = check_kernel(err);
 	if (r >= 0) {
@@ -264,10 +272,43 @@ static int ptrace_fd(struct sensor *sensor)
 	return event_queue_fd(((struct ptrace_sensor *)sensor)->tracer.queue);
 }
 
+struct delivery {
+	struct identities *identities;
+	sensor_event_fn *fn;
+	void *data;
+};
+
+/* Who a process is changes with the events: those before are delivered first. */
+static int deliver(void *data, const struct event *events, size_t n)
+{
+	const struct delivery *delivery = data;
+	size_t from = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		int r;
+
+		if (events[i].kind == EVENT_CALL || !identities_change(delivery->identities, &events[i]))
+			continue;
+		r = i > from ? delivery->fn(delivery->data, events + from, i - from) : 0;
+		if (r < 0)
+			return r;
+		from = i;
+		identities_follow(delivery->identities, &events[i]);
+	}
+	return delivery->fn(delivery->data, events + from, n - from);
+}
+
+static bool ptrace_process(struct sensor *sensor, pid_t pid, struct process_info *ret_info)
+{
+	return identities_find(&((struct ptrace_sensor *)sensor)->tracer.identities, pid, ret_info);
+}
+
 static int ptrace_dispatch(struct sensor *sensor, sensor_event_fn *fn, void *data, struct errmsg *err)
 {
 	struct ptrace_sensor *ptrace_sensor = (struct ptrace_sensor *)sensor;
-	int r = event_queue_dispatch(ptrace_sensor->tracer.queue, sensor, fn, data, err);
+	struct tracer *tracer = &ptrace_sensor->tracer;
+	struct delivery delivery = { &tracer->identities, fn, data };
+	int r = event_queue_dispatch(tracer->queue, sensor, tracer->identify ? deliver : fn, tracer->identify ? &delivery : data, err);
 
 	sensor->exit_status = atomic_load(&ptrace_sensor->tracer.exit_status);
 	return r;
@@ -289,6 +330,7 @@ const struct sensor_ops sensor_ptrace = {
 	.open = ptrace_open,
 	.fd = ptrace_fd,
 	.dispatch = ptrace_dispatch,
+	.process = ptrace_process,
 	.stats = ptrace_stats,
 	.close = ptrace_close,
 };
