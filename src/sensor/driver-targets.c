@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What makes a process part of an application: the kernel side's tables of files and cgroups. */
 #include <bpf/bpf.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -43,6 +44,14 @@ static int look_up(struct driver *driver, struct driver_named *named, const stru
 		bpf_map_delete_elem(map, &named->former[named->n % DRIVER_FORMER]);
 	named->former[named->n++ % DRIVER_FORMER] = key;
 	return 1;
+}
+
+static bool is_script(const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	char start[2];
+
+	return fd >= 0 && read(fd, start, sizeof(start)) == sizeof(start) && !memcmp(start, "#!", sizeof(start));
 }
 
 static int add_named(struct driver *driver, unsigned application, const char *path, bool group, struct errmsg *err)
@@ -108,6 +117,8 @@ int driver_add_target(struct driver *driver, unsigned application, const struct 
 	switch (target->kind) {
 	case TARGET_EXE:
 		r = add_named(driver, application, target->name, false, err);
+		if (r >= 0 && is_script(target->name))
+			r = errmsg_set(err, -EINVAL, target->name, 0, "is a script: the program that its processes run is its interpreter");
 		if (r >= 0)
 			driver->shared->have_files = 1;
 		return r;
