@@ -9,11 +9,8 @@
 #include "alarm/hook.h"
 #include "alarm/output.h"
 #include "alarm/respond.h"
-#include "model/calibrate.h"
-#include "model/learner.h"
+#include "small-service.h"
 #include "../tap.h"
-
-enum { READ = 0, CLOSE = 3, DUP2 = 33, EXECVE = 59, OPENAT = 257, MPROTECT = 10 };
 
 static const struct recorded nothing;
 static struct image image;
@@ -21,30 +18,6 @@ static struct policy policy;
 static struct alarm kept;
 static struct scored_call history[HISTORY_CALLS];
 static unsigned alarms;
-
-static void make_image(void)
-{
-	static const uint16_t normal[] = { OPENAT, READ, READ, CLOSE };
-	struct learner *learner = learner_new(6, NULL, NULL);
-	struct counts counts;
-	struct errmsg err;
-	const unsigned means[MEAN_WINDOWS] = { 8 };
-
-	for (unsigned i = 0; i < 4000; i++) {
-		struct event e = { .kind = EVENT_CALL, .tid = 1, .call = normal[i % 4] };
-
-		if (i == 2002)
-			e.call = MPROTECT;
-		learner_add(learner, &e, 1);
-	}
-	learner_end_trace(learner);
-	if (learner_counts(learner, &counts) < 0 || freeze(&counts, ARCH_X86_64, &image, &err) < 0)
-		abort();
-	counts_done(&counts);
-	learner_free(learner);
-	policy_set(&policy, 60, means, READING_PREDICTOR);
-	policy_arm(&policy, image.header, 0);
-}
 
 static void on_alarm(void *data, const struct alarm *alarm)
 {
@@ -296,7 +269,7 @@ static void test_respond(void)
 
 int main(void)
 {
-	make_image();
+	small_service(&image, &policy, MPROTECT);
 	test_mean_alarm();
 	test_foreign_alarm();
 	test_places();

@@ -3,11 +3,8 @@
 #include <string.h>
 
 #include "alarm/group.h"
-#include "model/calibrate.h"
-#include "model/learner.h"
+#include "small-service.h"
 #include "../tap.h"
-
-enum { READ = 0, CLOSE = 3, DUP2 = 33, EXECVE = 59, OPENAT = 257, GETRANDOM = 318, POLL = 7 };
 
 static const struct recorded nothing;
 static struct image image;
@@ -29,28 +26,6 @@ static struct {
 	uid_t uid;
 	int64_t time;
 } who;
-
-static void make_image(void)
-{
-	static const uint16_t normal[] = { OPENAT, READ, READ, CLOSE };
-	struct learner *learner = learner_new(6, NULL, NULL);
-	const unsigned means[MEAN_WINDOWS] = { 8 };
-	struct counts counts;
-	struct errmsg err;
-
-	for (unsigned i = 0; i < 4000; i++) {
-		struct event e = { .kind = EVENT_CALL, .tid = 1, .call = normal[i % 4] };
-
-		learner_add(learner, &e, 1);
-	}
-	learner_end_trace(learner);
-	if (learner_counts(learner, &counts) < 0 || freeze(&counts, ARCH_X86_64, &image, &err) < 0)
-		abort();
-	counts_done(&counts);
-	learner_free(learner);
-	policy_set(&policy, 60, means, READING_PREDICTOR);
-	policy_arm(&policy, image.header, 0);
-}
 
 static void on_alarm(void *data, const struct alarm *alarm)
 {
@@ -297,7 +272,7 @@ static void test_bounds(void)
 
 int main(void)
 {
-	make_image();
+	small_service(&image, &policy, CALL_INVALID);
 	modules_init(&modules);
 	test_alike();
 	test_who();
