@@ -176,6 +176,10 @@ bool guarding_losses(const struct guarding *guarding, char *words, size_t size)
 	if (stats.lost_unforeseen && at < size)
 		at += (size_t)snprintf(words + at, size - at, "%s%" PRIu64 " unusual calls after an alarm could not be compared with those of "
 				       "others like it", at ? "; " : "", stats.lost_unforeseen);
+	if (stats.unknown_origins && at < size)
+		at += (size_t)snprintf(words + at, size - at, "%sthe kernel could not say where %" PRIu64 " call%s came from, as memory was "
+				       "being mapped: judged by their order alone", at ? "; " : "", stats.unknown_origins,
+				       stats.unknown_origins == 1 ? "" : "s");
 	if (stats.missing_modules && at < size)
 		at += (size_t)snprintf(words + at, size - at, "%s%u files with learned call sites are gone, or others than in training",
 				       at ? "; " : "", stats.missing_modules);

@@ -13,6 +13,7 @@
  *   busy:N                                    four threads with exactly N calls each, then their ends
  *   uring                                     has the kernel help it by a thread of its own (exit status 3: it does not)
  *   enter:DIR  born:DIR                       moves to a cgroup; has a child with the habit that begins in it
+ *   mapping:N                                 from here on N threads map code, so that the kernel cannot always say what is where
  *   read                                      until standard input is closed
  *   again                                     all steps from the first, until standard input is closed
  */
@@ -107,6 +108,25 @@ static void *become(void *data)
 {
 	execv("/proc/self/exe", steps);
 	_exit(3);
+}
+
+static void *map_code(void *data)
+{
+	for (;;) {
+		void *at = mmap(NULL, 1 << 20, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		munmap(at, 1 << 20);
+	}
+	return NULL;
+}
+
+static void mapping(long n)
+{
+	pthread_t thread;
+
+	while (n-- > 0)
+		if (pthread_create(&thread, NULL, map_code, NULL))
+			exit(3);
 }
 
 static void threads(long n)
@@ -284,6 +304,8 @@ int main(int argc, char **argv)
 			usleep((useconds_t)n * 1000);
 		else if (!strcmp(argv[i], "uring"))
 			uring();
+		else if (!strncmp(argv[i], "mapping:", 8))
+			mapping(n);
 		else if (!strncmp(argv[i], "enter:", 6))
 			enter(colon + 1);
 		else if (!strncmp(argv[i], "born:", 5))
