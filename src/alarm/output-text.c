@@ -569,7 +569,8 @@ static void print_next(const struct text *t, const struct output_context *contex
 		snprintf(command, sizeof(command), "imsafe plot %s", output_shell_word(context->log, path, sizeof(path)));
 		print_command(t, &first, command, "the graph");
 	}
-	if (*output_teach(context, command, sizeof(command)))
+	/* learn refuses traces of another program */
+	if ((e->live || !e->exe_differs) && *output_teach(context, command, sizeof(command)))
 		print_command(t, &first, command, advise_teaching(e));
 }
 

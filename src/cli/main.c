@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* imsafe: finds the verb and runs it. */
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/verbs.h"
 
@@ -25,21 +28,37 @@ static const struct verb *historical_verb(const char *program)
 	return !strncmp(program, "ims-", 4) ? verb_find(verbs, program + 4) : NULL;
 }
 
-/* Output that could not be written is an error, told once. Whoever closed the pipe knows that already. */
+static bool reader_has_gone(void)
+{
+	struct pollfd output = { .fd = STDOUT_FILENO, .events = POLLOUT };
+
+	return poll(&output, 1, 0) == 1 && output.revents & POLLERR;
+}
+
+/* Output that could not be written is an error, told once. */
 static int check_output(int status, const char *program)
 {
-	bool failed = ferror(stdout);
+	bool failed = ferror(stdout), gone;
 	struct errmsg err;
 
 	errno = 0;
 	if (fflush(stdout) != EOF && !failed)
 		return status;
-	if (errno != EPIPE && status != EXIT_ERROR) {
+	gone = errno == EPIPE || reader_has_gone();
+	if (gone)
+		errmsg_set(&err, 0, "standard output", 0, "whoever read it has closed the pipe");
+	else
 		errmsg_set(&err, 0, "standard output", 0, "cannot write all of it%s%s", errno ? ": " : "", errno ? strerror(errno) : "");
+	if (gone || status != EXIT_ERROR)
 		errmsg_print(&err, stderr, program);
-	}
 	clearerr(stdout);
 	return EXIT_ERROR;
+}
+
+/* A pipe that nobody reads is an error to be told. Not ignored: commands would inherit that. */
+static void on_closed_pipe(int signal)
+{
+	(void)signal;
 }
 
 int verb_run(const struct verb *verb, const char *program, int argc, char **argv)
@@ -77,6 +96,8 @@ int main(int argc, char **argv)
 {
 	const char *slash = argc ? strrchr(argv[0], '/') : NULL, *program = slash ? slash + 1 : argc ? argv[0] : "imsafe";
 	const struct verb *historical = historical_verb(program);
+	const struct sigaction closed_pipe = { .sa_handler = on_closed_pipe, .sa_flags = SA_RESTART };
 
+	sigaction(SIGPIPE, &closed_pipe, NULL);
 	return historical ? verb_run(historical, program, argc, argv) : check_output(run(argc, argv), "imsafe");
 }

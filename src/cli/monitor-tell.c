@@ -120,10 +120,10 @@ static void print_group(const struct group *group, const struct output_style *st
 void print_groups(const struct groups *groups, const struct output_context *context, const struct output_style *style, FILE *out)
 {
 	char command[2600];
-	size_t n = 0, hidden;
+	size_t n = 0, others = 0, hidden;
 
-	while (groups_get(groups, n))
-		n++;
+	for (const struct group *group; (group = groups_get(groups, n)); n++)
+		others += group->other_exe == group->count;
 	hidden = n > GROUPS_SHOWN ? n - GROUPS_SHOWN : 0;
 	fprintf(out, "\n  ALARM   count  %-11s  %-11s  PIDs   program\n", groups_get(groups, 0)->first ? "first" : "first call",
 		groups_get(groups, 0)->first ? "last" : "last call");
@@ -133,6 +133,7 @@ void print_groups(const struct groups *groups, const struct output_context *cont
 		fprintf(out, "  and %zu causes before these; --json lists all\n", hidden);
 	if (groups_forgotten(groups))
 		fprintf(out, "  and %" PRIu64 " forgotten: no more than %d are remembered\n", groups_forgotten(groups), GROUPS_MAX);
-	if (*output_teach(context, command, sizeof(command)))
+	/* learn refuses traces of another program */
+	if (!(context->trace && others == n) && *output_teach(context, command, sizeof(command)))
 		fprintf(out, "  To teach the profile what was honest work:\n    %s\n", command);
 }

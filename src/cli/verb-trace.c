@@ -256,6 +256,17 @@ static int open_waiting_writers(struct recording *recording, struct errmsg *err)
 	return open_writers(recording, err);
 }
 
+/* A recording cannot be made again: its file stays when it cannot be written any more. */
+static int say_what_stays(struct recording *recording, int error)
+{
+	struct errmsg *err = recording->err;
+	size_t n = strlen(err->text);
+
+	if (error == -ENOSPC || error == -EDQUOT || error == -EFBIG || error == -EIO)
+		snprintf(err->text + n, sizeof(err->text) - n, "; it stays, and 'imsafe trace FILE -o NEW' makes a trace of what it has");
+	return error;
+}
+
 static int on_events(void *data, const struct event *events, size_t n)
 {
 	struct recording *recording = data;
@@ -270,7 +281,7 @@ static int on_events(void *data, const struct event *events, size_t n)
 		r = trace_writer_write(recording->writers[i], events, n, recording->err);
 
 		if (r < 0)
-			return r;
+			return recording->sensor ? say_what_stays(recording, r) : r;
 	}
 	return 0;
 }

@@ -329,7 +329,7 @@ static ssize_t text_read(struct trace_reader *reader, struct event *events, size
 		if (!end && text->versioned) {
 			if (event > events)
 				return event - events;
-			return errmsg_set(err, -EBADMSG, input->name, input->line + 1, "the trace is cut off in this line");
+			return errmsg_set(err, -EBADMSG, input->name, input->line + 1, "the trace is cut off in this line; those before it are whole");
 		}
 		r = slow_line(reader, input->at, end ? end : limit, event, err);
 		if (r < 0)
