@@ -74,18 +74,6 @@ static __always_inline void followed_now(thread_t *t)
 	barrier_var(pending);
 }
 
-static __always_inline bool file_identity(struct file *file, struct driver_file *ret_file)
-{
-	struct inode *inode = BPF_CORE_READ(file, f_inode);
-
-	if (!inode)
-		return false;
-	ret_file->inode = BPF_CORE_READ(inode, i_ino);
-	ret_file->device = BPF_CORE_READ(inode, i_sb, s_dev);
-	ret_file->generation = BPF_CORE_READ(inode, i_generation);
-	return true;
-}
-
 static __always_inline struct kernfs_node *parent_of(struct kernfs_node *node)
 {
 	struct kernfs_node___before *before = (void *)node;

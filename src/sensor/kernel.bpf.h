@@ -135,7 +135,12 @@ typedef struct {
 	void *vdso;
 } mm_context_t;
 
+struct maple_tree {
+	void *ma_root;
+};
+
 struct mm_struct {
+	struct maple_tree mm_mt; /* since 6.1 */
 	struct file *exe_file;
 	unsigned long start_brk, brk, start_stack;
 	unsigned long arg_start, arg_end, task_size;
@@ -146,6 +151,7 @@ struct vm_area_struct {
 	unsigned long vm_start, vm_end, vm_flags, vm_pgoff;
 	struct file *vm_file;
 	struct mm_struct *vm_mm;
+	unsigned int vm_lock_seq; /* since 6.4 */
 };
 
 struct bpf_local_storage;

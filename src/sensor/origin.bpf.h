@@ -7,6 +7,7 @@
 #ifndef IMSAFE_SENSOR_ORIGIN_BPF_H
 #define IMSAFE_SENSOR_ORIGIN_BPF_H
 
+#define EBUSY        16
 #define VM_WRITE     0x00000002UL
 #define VM_EXEC      0x00000004UL
 #define PROT_EXEC    4
@@ -23,37 +24,70 @@ struct found {
 	__u32 class;
 };
 
-static long classify(struct task_struct *task, struct vm_area_struct *vma, struct found *found)
+static __always_inline bool file_identity(struct file *file, struct driver_file *ret_file)
 {
-	struct mm_struct *mm = vma->vm_mm;
-	struct file *file = vma->vm_file;
-	unsigned long flags = vma->vm_flags, start = vma->vm_start, end = vma->vm_end;
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
 
-	found->start = start;
-	found->size = end - start;
-	if (file) {
-		struct super_block *super = file->f_inode->i_sb;
+	if (!inode)
+		return false;
+	ret_file->inode = BPF_CORE_READ(inode, i_ino);
+	ret_file->device = BPF_CORE_READ(inode, i_sb, s_dev);
+	ret_file->generation = BPF_CORE_READ(inode, i_generation);
+	return true;
+}
 
-		found->delta = ((__u64)vma->vm_pgoff << page_shift) - start;
-		found->file.inode = file->f_inode->i_ino;
-		found->file.device = super->s_dev;
-		found->file.generation = file->f_inode->i_generation;
+/* A mapping as it is at one moment. */
+struct seen {
+	__u64 start, end, flags, offset, super_flags;
+	struct file *file;
+};
+
+static __always_inline void classify_as(struct found *found, const struct seen *seen, struct mm_struct *mm)
+{
+	unsigned long stack;
+
+	found->start = seen->start;
+	found->size = seen->end - seen->start;
+	if (seen->file) {
+		found->delta = (seen->offset << page_shift) - seen->start;
 		/* Files that never had a name: memfd_create, System V segments, shared anonymous memory. */
-		if (super->s_flags & SB_KERNMOUNT)
+		if (seen->super_flags & SB_KERNMOUNT)
 			found->class = ORIGIN_ANON;
 		else
-			found->class = flags & VM_WRITE || !(flags & VM_EXEC) ? ORIGIN_WRITABLE : ORIGIN_FILE;
-	} else if (start == (unsigned long)mm->context.vdso) {
+			found->class = seen->flags & VM_WRITE || !(seen->flags & VM_EXEC) ? ORIGIN_WRITABLE : ORIGIN_FILE;
+		return;
+	}
+	stack = BPF_CORE_READ(mm, start_stack);
+	if (seen->start == (unsigned long)BPF_CORE_READ(mm, context.vdso)) {
 		found->class = ORIGIN_VDSO;
-	} else if (start <= mm->start_stack && mm->start_stack <= end) {
+	} else if (seen->start <= stack && stack <= seen->end) {
 		found->class = ORIGIN_STACK;
-	} else if (start < mm->brk && end > mm->start_brk) {
+	} else if (seen->start < BPF_CORE_READ(mm, brk) && seen->end > BPF_CORE_READ(mm, start_brk)) {
 		found->class = ORIGIN_HEAP;
 	} else {
 		found->class = ORIGIN_ANON;
 	}
+}
+
+static long classify(struct task_struct *task, struct vm_area_struct *vma, struct found *found)
+{
+	struct seen seen = { .start = vma->vm_start, .end = vma->vm_end, .flags = vma->vm_flags, .offset = vma->vm_pgoff };
+	struct file *file = vma->vm_file;
+
+	if (file) {
+		struct super_block *super = file->f_inode->i_sb;
+
+		found->file.inode = file->f_inode->i_ino;
+		found->file.generation = file->f_inode->i_generation;
+		found->file.device = super->s_dev;
+		seen.super_flags = super->s_flags;
+		seen.file = file;
+	}
+	classify_as(found, &seen, vma->vm_mm);
 	return 0;
 }
+
+#include "sensor/vma.bpf.h"
 
 /* Could this call bring other code to an address? By moving memory, or by making it executable. */
 enum change { CHANGE_NONE, CHANGE_SURE, CHANGE_IF_EXEC };
@@ -112,14 +146,15 @@ static __always_inline void origin_changed(struct origin_cache *m, struct memory
 #define UNSETTLED 0x80000000 /* in origin_cache.changes */
 
 /*
- * Not inlined into the fast path. The kernel may be unable to look (EBUSY): then nothing is known and nothing kept. While a
- * sibling is changing memory, what is found holds for this call alone.
+ * Not inlined into the fast path. The kernel's helper may be unable to look (EBUSY); if we can't either, nothing is known
+ * and nothing kept. While a sibling is changing memory, what is found holds for this call alone.
  */
 static __noinline int origin_find(struct origin_cache *m, __u64 address, struct memory_changes *changes)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct found found = { .class = ORIGIN_KINDS };
 	__u32 before;
+	long r;
 
 	if (!m || !changes)
 		return 0;
@@ -128,7 +163,10 @@ static __noinline int origin_find(struct origin_cache *m, __u64 address, struct 
 	barrier();
 	m->size = 0;
 	m->class = ORIGIN_UNKNOWN;
-	if (bpf_find_vma(task, address, classify, &found, 0) || found.class == ORIGIN_KINDS)
+	r = bpf_find_vma(task, address, classify, &found, 0);
+	if (r == -EBUSY)
+		r = !find_without_lock(&found, address);
+	if (r || found.class == ORIGIN_KINDS)
 		return 0;
 	barrier();
 	m->unsettled = changes->under_way != 0;

@@ -295,6 +295,43 @@ static void test_foreign(void)
 #endif
 }
 
+/* The kernel's own way to look a mapping up without its lock, which page faults take: then so can the driver. */
+static bool has_lockless_lookup(void)
+{
+	_cleanup_fclose_ FILE *types = fopen("/sys/kernel/btf/vmlinux", "re");
+	static const char word[] = "vm_lock_seq";
+	size_t at = 0;
+	int byte;
+
+	while (types && (byte = getc(types)) != EOF) {
+		at = byte == word[at] ? at + 1 : byte == word[0];
+		if (at == sizeof(word))
+			return true;
+	}
+	return false;
+}
+
+/* While other threads map memory without end, bpf_find_vma() cannot look. */
+static void test_mapping(void)
+{
+	struct guard_application application = { .name = "mapping", .level = GUARD_MEMORY };
+	struct guard_stats stats;
+	int status;
+
+	if (!has_lockless_lookup()) {
+		ok(true, "origins while memory is mapped # SKIP before Linux 6.4 there are none");
+		return;
+	}
+	status = run(&application, ARGV("mapping:3", "wait:50", "normal:20000"), &stats);
+	ok(status == 0 && !stats.foreign && stats.calls > 60000 && stats.unknown_origins < stats.calls / 20,
+	   "where calls come from is known while siblings map memory (not of %llu in %llu), and not mistaken",
+	   (unsigned long long)stats.unknown_origins, (unsigned long long)stats.calls);
+#ifdef HAVE_CODE
+	status = run(&application, ARGV("mapping:3", "wait:50", "anon"), &stats);
+	ok(status == 0 && stats.foreign == 1, "so one foreign call among them is found");
+#endif
+}
+
 static struct guard_site *guard_sites(void)
 {
 	struct guard_site *list = calloc(sites.n + 1, sizeof(*list));
@@ -581,6 +618,7 @@ int main(int argc, char **argv)
 	test_odd();
 	test_identity();
 	test_foreign();
+	test_mapping();
 	test_sites();
 	test_signal();
 	test_replay(ARGV("normal:300", "odd:20", "normal:100", "threads:4", "forks:4"), "habits and oddities");
