@@ -37,12 +37,16 @@ static __always_inline bool tree_can_be_read(void)
 	return bpf_core_field_exists(vma->vm_lock_seq);
 }
 
-/* The entry for an address, 0 if there is none or it cannot be said. */
-static __noinline __u64 tree_entry(struct mm_struct *mm, __u64 address)
+/*
+ * The entry for an address, 0 if there is none or it cannot be said. Not static: so it is verified once and by itself, not at
+ * each place that it is called from, which would cost the verifier half of what it is willing to do.
+ */
+__u64 tree_entry(__u64 root, __u64 address);
+__noinline __u64 tree_entry(__u64 root, __u64 address)
 {
-	unsigned long entry = (unsigned long)BPF_CORE_READ(mm, mm_mt.ma_root), next, pivot, parent;
+	unsigned long entry = root, next, pivot, parent;
 
-	if ((entry & 3) != 2)
+	if (!tree_can_be_read() || (entry & 3) != 2) /* the former here, too, for what verifies this function by itself */
 		return 0;
 	for (int depth = 0; depth < MAPLE_DEPTH; depth++) {
 		unsigned long node = MAPLE_NODE(entry), type = MAPLE_TYPE(entry), pivots, slots;
@@ -90,7 +94,7 @@ static __noinline int find_without_lock(struct found *found, __u64 address)
 
 	if (!found || !tree_can_be_read())
 		return 0;
-	vma = (void *)tree_entry(mm, address);
+	vma = (void *)tree_entry((__u64)BPF_CORE_READ(mm, mm_mt.ma_root), address);
 	if (!vma)
 		return 0;
 	see_mapping(&seen, vma);
@@ -102,7 +106,7 @@ static __noinline int find_without_lock(struct found *found, __u64 address)
 	see_mapping(&again, vma);
 	if (BPF_CORE_READ(vma, vm_mm) != mm || address - seen.start >= seen.end - seen.start || seen.start != again.start ||
 	    seen.end != again.end || seen.flags != again.flags || seen.file != again.file || seen.offset != again.offset ||
-	    tree_entry(mm, address) != (__u64)vma)
+	    tree_entry((__u64)BPF_CORE_READ(mm, mm_mt.ma_root), address) != (__u64)vma)
 		return 0;
 	classify_as(found, &seen, mm);
 	return 1;
