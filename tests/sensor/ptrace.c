@@ -94,6 +94,17 @@ static bool becomes(pid_t pid, char state)
 	return state_of(pid) == state;
 }
 
+/* Until all other threads of a process, as sanitizers have them, are gone. */
+static void is_alone(pid_t pid)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	for (int i = 0; i < 5000 && !stat(path, &st) && st.st_nlink != 3; i++)
+		usleep(1000);
+}
+
 static bool progresses(void)
 {
 	unsigned long before = atomic_load(&journal->progress);
@@ -118,6 +129,7 @@ static void check_refusals(void)
 	if (!pid)
 		_exit(0);
 	becomes(pid, 'Z');
+	is_alone(pid);
 	refused(pid, -ESRCH, "zombie");
 	waitpid(pid, NULL, 0);
 	refused(pid, -ESRCH, "there is no process");
