@@ -233,7 +233,9 @@ void process_refresh(struct process_info *info)
 		return;
 	read_exe(dir, exe, sizeof(exe));
 	same = arguments && info->arguments ? arguments == info->arguments : !strcmp(exe, info->exe);
-	if (!same) {
+	if (!*exe && !arguments) {
+		/* it is about to end, or not ours to read: what was noted stands */
+	} else if (!same) {
 		snprintf(info->exe_now, sizeof(info->exe_now), "%s", *exe ? exe : "another program");
 	} else {
 		if (*exe)
