@@ -221,7 +221,7 @@ void process_refresh(struct process_info *info)
 	_cleanup_close_ int dir = open_process(info->pid);
 	struct process_status status;
 	uint64_t start = 0, arguments = 0;
-	char exe[sizeof(info->exe)];
+	char exe[sizeof(info->exe)], cmdline[sizeof(info->cmdline)] = "";
 	bool same;
 
 	info->ended = dir < 0 || process_status(info->pid, &status) < 0 || status.state == 'Z' || status.state == 'X' ||
@@ -240,7 +240,9 @@ void process_refresh(struct process_info *info)
 	} else {
 		if (*exe)
 			memcpy(info->exe, exe, sizeof(exe)); /* of a very long path the driver has only the end */
-		read_cmdline(dir, info->cmdline, sizeof(info->cmdline));
+		read_cmdline(dir, cmdline, sizeof(cmdline));
+		if (*cmdline) /* it may have begun to end just now */
+			memcpy(info->cmdline, cmdline, sizeof(cmdline));
 		if (info->early)
 			read_comm(dir, info->comm);
 	}
