@@ -55,10 +55,19 @@ static int check_output(int status, const char *program)
 	return EXIT_ERROR;
 }
 
-/* A pipe that nobody reads is an error to be told. Not ignored: commands would inherit that. */
 static void on_closed_pipe(int signal)
 {
 	(void)signal;
+}
+
+/* A pipe that nobody reads is an error to be told. Commands start with what we were started with: ignored stays, a handler does not. */
+static void survive_closed_pipes(void)
+{
+	const struct sigaction survive = { .sa_handler = on_closed_pipe, .sa_flags = SA_RESTART };
+	struct sigaction inherited;
+
+	if (!sigaction(SIGPIPE, NULL, &inherited) && inherited.sa_handler != SIG_IGN)
+		sigaction(SIGPIPE, &survive, NULL);
 }
 
 int verb_run(const struct verb *verb, const char *program, int argc, char **argv)
@@ -96,8 +105,7 @@ int main(int argc, char **argv)
 {
 	const char *slash = argc ? strrchr(argv[0], '/') : NULL, *program = slash ? slash + 1 : argc ? argv[0] : "imsafe";
 	const struct verb *historical = historical_verb(program);
-	const struct sigaction closed_pipe = { .sa_handler = on_closed_pipe, .sa_flags = SA_RESTART };
 
-	sigaction(SIGPIPE, &closed_pipe, NULL);
+	survive_closed_pipes();
 	return historical ? verb_run(historical, program, argc, argv) : check_output(run(argc, argv), "imsafe");
 }

@@ -217,7 +217,6 @@ int interrupts_open(int *ret_fd, sigset_t *ret_mask)
 {
 	pthread_attr_t attributes;
 	struct sigaction hangup;
-	sigset_t blocked;
 	pthread_t thread;
 	int r;
 
@@ -229,9 +228,7 @@ int interrupts_open(int *ret_fd, sigset_t *ret_mask)
 	sigaddset(&interrupts.signals, SIGTERM);
 	if (sigaction(SIGHUP, NULL, &hangup) < 0 || hangup.sa_handler != SIG_IGN) /* nohup means it */
 		sigaddset(&interrupts.signals, SIGHUP);
-	blocked = interrupts.signals;
-	sigaddset(&blocked, SIGPIPE);
-	pthread_sigmask(SIG_BLOCK, &blocked, ret_mask);
+	pthread_sigmask(SIG_BLOCK, &interrupts.signals, ret_mask);
 	pthread_attr_init(&attributes);
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	r = pthread_create(&thread, &attributes, interrupts_main, &interrupts);

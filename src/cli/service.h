@@ -62,8 +62,8 @@ bool service_command_signal(struct service_command *command, int signal, bool te
 
 /*
  * SIGINT, SIGTERM and SIGHUP from here on: *ret_fd becomes readable at the first; the second ends the program at once,
- * even if it is stuck writing to someone who does not read. SIGPIPE is blocked (not ignored: a command would inherit
- * that). *ret_mask is the signal mask from before, which commands are to start with. The fd is never closed.
+ * even if it is stuck writing to someone who does not read. *ret_mask is the signal mask from before, which commands are
+ * to start with. The fd is never closed.
  */
 int interrupts_open(int *ret_fd, sigset_t *ret_mask);
 

@@ -229,7 +229,7 @@ static void take_signal(struct run *run)
 	run->reason = info.ssi_signo == SIGINT ? "interrupted" : "ended by a signal";
 }
 
-/* Signals are read from a descriptor; SIGPIPE is blocked, not ignored, as commands would inherit that. */
+/* Signals are read from a descriptor. */
 static int take_over_signals(struct run *run)
 {
 	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGALRM, SIGTSTP, SIGWINCH };
@@ -242,7 +242,6 @@ static int take_over_signals(struct run *run)
 	run->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (run->signals < 0)
 		return errmsg_errno(run->err, -errno, NULL, "cannot watch for signals");
-	sigaddset(&set, SIGPIPE);
 	sigprocmask(SIG_BLOCK, &set, &run->mask);
 	run->config.source.targets.mask = &run->mask;
 	run->config.source.interrupt = run->signals;

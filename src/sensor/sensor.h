@@ -7,9 +7,10 @@
  *  - A thread's first event is ATTACH (it was already running; also each thread of a process attached to), FORK or EXEC
  *    (a command started by the sensor); its last one EXIT. exec from a thread that is not the leader: EXEC with the
  *    process's id as tid and the former id in parent; the other threads EXIT before it.
- *  - Every CALL is taken at its entry and reported once (the driver is not told of those that a seccomp filter refuses); the callback may run after the call has taken effect, because no
- *    sensor holds the application up until it is read. Milliseconds for calls, at once for foreign ones; ptrace also keeps
- *    a foreign call at its entry, for 20 ms at most, until the callback has had it: a SIGKILL from there prevents the call.
+ *  - Every CALL is taken at its entry and reported once (the driver is not told of those that a seccomp filter refuses); the
+ *    callback may run after the call has taken effect, because no sensor holds the application up until it is read.
+ *    Milliseconds for calls, at once for foreign ones; ptrace also keeps a foreign call at its entry, for 20 ms at most,
+ *    until the callback has had it: a SIGKILL from there prevents the call.
  *  - Lost calls are a GAP event at their place in the thread's stream, never silence.
  *  - A sensor never stops, slows by more than it must, or ends the application; closing it, killing the process that holds
  *    it, or never dispatching again leaves the application running.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Writing a file so that nothing half-written ever stands under its name: into PATH.part, moved there by output_finish.
- * "-" is stdout; it, pipes and devices are written straight through. The caller's program ignores SIGPIPE.
+ * "-" is stdout; it, pipes and devices are written straight through. The caller's program survives SIGPIPE.
  */
 #ifndef IMSAFE_TRACE_OUTPUT_H
 #define IMSAFE_TRACE_OUTPUT_H
