@@ -130,6 +130,9 @@ enum payload strace_classify(const struct stripped *s, char *name, size_t size)
 		p = copy_name(at + 5, end, name, size);
 		return (p && starts_with(p, end, " resumed")) || starts_with(at + 5, end, "resumed") ? PAYLOAD_RESUMED : PAYLOAD_NONE;
 	}
+	/* Of a thread that was killed while strace looked. */
+	if (starts_with(at, end, "?\?\?("))
+		return PAYLOAD_OTHER;
 	/* A number that strace could not read. */
 	if (starts_with(at, end, "????"))
 		return PAYLOAD_CALL;

@@ -20,7 +20,8 @@ struct thread {
 	uint8_t abi;
 	bool seen;        /* has had a line, so its beginning has been told */
 	bool announced;   /* a fork's result named it */
-	bool ended;       /* but its fork's result is still to come */
+	bool unnamed;     /* its fork is known, whose result is still to come */
+	bool ended;       /* likewise */
 	bool forking;     /* inside clone or fork */
 	bool as_thread;   /* with CLONE_THREAD */
 };
@@ -68,6 +69,12 @@ static uint64_t line_time(struct strace *strace, const struct stripped *s)
 	return strace->time = time;
 }
 
+static void fork_end(struct strace *strace, struct thread *thread)
+{
+	strace->forking -= thread->forking;
+	thread->forking = false;
+}
+
 /* The thread's record, after telling how it began. NULL without memory. */
 static struct thread *meet(struct strace *strace, uint32_t tid, uint64_t time, bool attached)
 {
@@ -83,7 +90,9 @@ static struct thread *meet(struct strace *strace, uint32_t tid, uint64_t time, b
 	if (!thread->announced && strace->forking) {
 		if (strace->forking == 1 && strace->forker != tid)
 			parent = thread_table_find(strace->threads, strace->forker);
-		if (parent) {
+		if (parent && parent->forking) {
+			fork_end(strace, parent); /* its child is here: who comes next is another's */
+			thread->unnamed = true;
 			thread->parent = strace->forker;
 			thread->pid = parent->as_thread ? parent->pid : tid;
 			thread->abi = parent->abi;
@@ -111,7 +120,9 @@ static int fork_result(struct strace *strace, uint32_t tid, int64_t child_tid)
 		return -ENOMEM;
 	if (child->ended) {
 		thread_table_remove(strace->threads, (uint32_t)child_tid);
-	} else if (!child->seen) {
+	} else if (child->seen) {
+		child->unnamed = false;
+	} else {
 		thread = thread_table_find(strace->threads, tid);
 		child->announced = true;
 		child->parent = tid;
@@ -127,12 +138,6 @@ static void fork_begin(struct strace *strace, struct thread *thread, uint32_t ti
 	strace->forker = tid;
 	thread->forking = true;
 	thread->as_thread = memmem(s->at, (size_t)(s->end - s->at), "CLONE_THREAD", 12) != NULL;
-}
-
-static void fork_end(struct strace *strace, struct thread *thread)
-{
-	strace->forking -= thread->forking;
-	thread->forking = false;
 }
 
 static void tell_exec(struct strace *strace, struct thread *thread, uint32_t tid, uint64_t time)
@@ -202,7 +207,7 @@ static int read_ended(struct strace *strace, uint32_t tid, uint64_t time)
 	fork_end(strace, thread);
 	lines_emit(&strace->lines, &event);
 	strace->live--;
-	if (strace->forking && !thread->announced)
+	if ((strace->forking || thread->unnamed) && !thread->announced)
 		thread->ended = true; /* so that its fork's result does not make it anew */
 	else
 		thread_table_remove(strace->threads, tid);

@@ -138,11 +138,15 @@ int main(void)
 		  "!77/0 77:compat/brk 77:compat/fork +78<77/78 78:compat/getppid 77:compat/kill -78 77:511 77:65535 -77 "),
 	   "strace: 32-bit calls of a 64-bit program, calls without a name");
 	ok(sample("strace-attach.txt", TRACE_STRACE, ARCH_X86_64,
-		  "@500 501:restart_syscall 500:accept4 500:vfork +502<500/502 502:execve 501:fork +503<0/0 503:getpid !502/0 "
+		  "@500 501:restart_syscall 500:accept4 500:vfork +502<500/502 502:execve 501:fork +503<501/503 503:getpid !502/0 "
 		  "502:exit_group -502 -503 "), "strace: attached, children before their fork's result");
 	ok(sample("strace-exec-thread.txt", TRACE_STRACE, ARCH_X86_64,
 		  "!77/0 77:clone3 +78<77/77 78:getppid 77:pause 78:execve -77 !77/78 77:brk 77:exit_group -77 "),
 	   "strace: a program run by a thread that is not the first");
+	ok(sample("strace-nested.txt", TRACE_STRACE, ARCH_X86_64,
+		  "!77/0 77:clone +78<77/78 78:getppid 78:clone3 +79<78/78 79:gettid 77:fork +80<77/80 80:getpid -80 79:execve -78 "
+		  "!78/79 78:exit_group -78 77:exit_group -77 "),
+	   "strace: a child that forks before its own fork's result; a thread that is killed while strace looks");
 	ok(sample("strace-waiting.txt", TRACE_STRACE, ARCH_X86_64,
 		  "!77/0 77:vfork +78<77/78 78:getppid 78:exit_group -78 77:wait4 77:exit_group -77 "),
 	   "strace: the first thread's id stands before the end of a call only");
