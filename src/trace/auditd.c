@@ -71,7 +71,7 @@ static bool parse_arch(const char *text, enum syscall_arch *ret_arch, bool *ret_
 	return true;
 }
 
-static bool is_record(const char *line, const char *end)
+static bool is_record(const char *line, const char *end, const char *type)
 {
 	if (starts_with(line, end, "node=")) {
 		line = memchr(line, ' ', (size_t)(end - line));
@@ -79,12 +79,18 @@ static bool is_record(const char *line, const char *end)
 			return false;
 		line++;
 	}
-	return starts_with(line, end, "type=") && memmem(line, (size_t)(end - line), " msg=audit(", 11);
+	return starts_with(line, end, type) && memmem(line, (size_t)(end - line), " msg=audit(", 11);
+}
+
+/* By its type, at its beginning: further on, interpreted records say what programs like to be called. */
+static bool is_call(const char *line, const char *end)
+{
+	return is_record(line, end, "type=SYSCALL ");
 }
 
 bool auditd_knows(const char *line, const char *end)
 {
-	return is_record(line, end) || starts_with(line, end, "time->") ||
+	return is_record(line, end, "type=") || starts_with(line, end, "time->") ||
 	       (starts_with(line, end, "----") && (end - line == 4 || is_blank(line[4])));
 }
 
@@ -200,7 +206,7 @@ static int read_line(struct trace_reader *reader, const char *line, const char *
 		return 0;
 	if (!auditd_knows(at, end))
 		return bad_line(&reader->input, line, "not a record of the audit log", err);
-	return is_record(at, end) && memmem(at, (size_t)(end - at), "type=SYSCALL ", 13) ? read_syscall(reader, at, end, err) : 0;
+	return is_call(at, end) ? read_syscall(reader, at, end, err) : 0;
 }
 
 static ssize_t auditd_read(struct trace_reader *reader, struct event *events, size_t n, struct errmsg *err)
@@ -216,7 +222,9 @@ static void look_at_arch(void *data, const char *line, const char *end)
 	char text[32];
 	bool compat;
 
-	if (!field(line, end, "arch=", text, sizeof(text)) || !parse_arch(text, &arch, &compat))
+	while (line < end && is_blank(*line))
+		line++;
+	if (!is_call(line, end) || !field(line, end, "arch=", text, sizeof(text)) || !parse_arch(text, &arch, &compat))
 		return;
 	if (info->arch == ARCH_UNKNOWN || (info->arch == ARCH_I386 && !compat))
 		info->arch = arch;

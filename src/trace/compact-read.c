@@ -98,6 +98,8 @@ static int find_columns(struct trace_reader *reader, const char *raw, size_t siz
 			return bad_block(reader, err, -EPROTONOSUPPORT, "written by a newer version of ImSafe (column %u)", id);
 		if (id < COLUMNS_KNOWN)
 			compact->columns[id] = (struct column){ (const unsigned char *)raw + at, bytes, get_u16(entry + 2) };
+		if (id < COLUMNS_KNOWN && id != COLUMN_PICKS && id != COLUMN_TURNS && compact->columns[id].width)
+			return bad_block(reader, err, -EBADMSG, "damaged: column %u", id);
 		at += bytes;
 		before = id;
 	}
@@ -397,7 +399,7 @@ static int read_block(struct trace_reader *reader, uint32_t *ret_kind, uint32_t 
 	if (r < 0)
 		return r;
 	input->at += stored;
-	if (get_u32(compact->raw) != kind || get_u32(compact->raw + 4) != *ret_events)
+	if (get_u32(compact->raw) != kind || get_u32(compact->raw + 4) != *ret_events || (kind != COMPACT_EVENTS && *ret_events))
 		return bad_block(reader, err, -EBADMSG, "damaged: a block's header");
 	*ret_kind = kind;
 	*ret_size = size;

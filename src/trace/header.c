@@ -24,10 +24,13 @@ static int read_start(struct trace_info *info, const char *text)
 {
 	struct tm tm = { 0 };
 	const char *end = strptime(text, HEADER_START, &tm);
+	time_t start = end && !*end ? timegm(&tm) : 0;
+	char again[64];
 
-	if (!end || *end)
+	/* Also days that no month has, and other ways to write one. */
+	if (!end || *end || !gmtime_r(&start, &tm) || !strftime(again, sizeof(again), HEADER_START, &tm) || strcmp(again, text))
 		return -EINVAL;
-	info->start = timegm(&tm);
+	info->start = start;
 	return 0;
 }
 
@@ -96,11 +99,19 @@ int header_read_module(struct modules *modules, char *rest)
 static char *escaped(const char *prefix, const char *text)
 {
 	size_t n = strlen(prefix), size = strlen(text) * 4 + 1;
-	char *line = malloc(n + size);
+	char *line = malloc(n + size), *end;
 
 	if (line) {
 		memcpy(line, prefix, n);
 		escape_text(line + n, size, text);
+		/* Readers drop spaces at either end: an only, a first and a last one are written so that they stay. */
+		if (line[n] == ' ') {
+			memmove(line + n + 4, line + n + 1, strlen(line + n));
+			memcpy(line + n, "\\x20", 4);
+		}
+		end = line + strlen(line);
+		if (end > line + n && end[-1] == ' ')
+			memcpy(end - 1, "\\x20", 5);
 	}
 	return line;
 }

@@ -266,15 +266,15 @@ static const char *fast_lines(const struct text *text, const char *at, const cha
 
 		while (!others) {
 			p += 8;
-			if (p - at > 16)
+			if (p - at > 8)
 				goto out;
 			others = digits_others(digits_load(p));
 		}
-		if (((others & -others) >> (8 * sequence_digits)) != 0x80) {
+		if (((others & -others) >> (8 * sequence_digits)) != 0x80)
 			sequence_digits = (unsigned)__builtin_ctzll(others) / 8;
-			if (!sequence_digits && p == at)
-				break;
-		}
+		/* None more is right behind the first eight, but not at the line's beginning. */
+		if (!sequence_digits && p == at)
+			break;
 		p += sequence_digits;
 		if (*p++ != ' ')
 			break;
@@ -307,6 +307,11 @@ out:
 	return at;
 }
 
+static int cut_off(const struct input *input, struct errmsg *err)
+{
+	return errmsg_set(err, -EBADMSG, input->name, input->line + 1, "the trace is cut off in this line; those before it are whole");
+}
+
 static ssize_t text_read(struct trace_reader *reader, struct event *events, size_t n, struct errmsg *err)
 {
 	struct text *text = reader->state;
@@ -326,11 +331,8 @@ static ssize_t text_read(struct trace_reader *reader, struct event *events, size
 		if (event == last || input->at >= limit)
 			continue;
 		end = memchr(input->at, '\n', (size_t)(limit - input->at));
-		if (!end && text->versioned) {
-			if (event > events)
-				return event - events;
-			return errmsg_set(err, -EBADMSG, input->name, input->line + 1, "the trace is cut off in this line; those before it are whole");
-		}
+		if (!end && text->versioned)
+			return event > events ? event - events : cut_off(input, err);
 		r = slow_line(reader, input->at, end ? end : limit, event, err);
 		if (r < 0)
 			return event > events ? event - events : r;
@@ -344,6 +346,7 @@ static ssize_t text_read(struct trace_reader *reader, struct event *events, size
 /* The header is all there is before the first event; it is read by reading, and then put back. */
 static int read_head(struct trace_reader *reader, struct errmsg *err)
 {
+	const struct text *text = reader->state;
 	struct input *input = &reader->input;
 	struct event event;
 	char *limit;
@@ -355,15 +358,17 @@ static int read_head(struct trace_reader *reader, struct errmsg *err)
 
 		while (at < limit && is_blank(*at))
 			at++;
-		if (!end || (*at != '#' && *at != '\n'))
+		if (at == limit || (*at != '#' && *at != '\n'))
 			return 0;
-		r = slow_line(reader, input->at, end, &event, err);
+		r = slow_line(reader, input->at, end ? end : limit, &event, err);
 		if (r < 0)
 			return r;
+		if (!end && text->versioned)
+			return cut_off(input, err);
 		if (r)
 			return 0;
 		input->line++;
-		input->at = end + 1;
+		input->at = end ? end + 1 : limit;
 	}
 	return r;
 }

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <zstd.h>
 
 #include "trace/compact.h"
 #include "trace/trace.h"
@@ -185,6 +186,74 @@ static void test_damage(void)
 	ok(read_back(4096) == -EPROTONOSUPPORT, "a newer version: %s", err.text);
 }
 
+/* Appends a block of these bytes, however odd, with right checksums. */
+static char *put_block(char *at, uint32_t kind, uint32_t count, const void *body, size_t n)
+{
+	ZSTD_CCtx *zstd = ZSTD_createCCtx();
+	char raw[4096];
+	size_t stored;
+
+	put_u32(put_u32(raw, kind), count);
+	memcpy(raw + 8, body, n);
+	ZSTD_CCtx_setParameter(zstd, ZSTD_c_checksumFlag, 1);
+	stored = ZSTD_compress2(zstd, at + COMPACT_BLOCK_HEADER, 4096, raw, n + 8);
+	ZSTD_freeCCtx(zstd);
+	put_u32(put_u32(put_u32(put_u32(at, kind), (uint32_t)stored), (uint32_t)n + 8), count);
+	return at + COMPACT_BLOCK_HEADER + stored;
+}
+
+/* A trace of one call by thread 7. */
+static ssize_t read_odd(const char *information, uint32_t other_kind, uint32_t other_count, unsigned wide_column)
+{
+	static const uint32_t bytes[] = { 8, 2, 1, 1, 4, 1 };
+	char file[16384], block[256] = "", *at = file, *column = block;
+	char *columns = block + sizeof(struct compact_events) - 8;
+
+	at = (char *)memcpy(at, COMPACT_MAGIC, COMPACT_MAGIC_SIZE) + COMPACT_MAGIC_SIZE;
+	at = put_u32(at, COMPACT_VERSION);
+	at = put_block(at, COMPACT_INFO, 0, information, strlen(information));
+	if (other_kind)
+		at = put_block(at, other_kind, other_count, "ABC", 3);
+	put_u32(put_u32(block, 1), 1);                   /* templates, threads */
+	put_u32(block + 16, ARRAY_SIZE(bytes));
+	column = columns + ARRAY_SIZE(bytes) * sizeof(struct compact_column);
+	for (unsigned i = 0; i < ARRAY_SIZE(bytes); i++) {
+		bool width = i + 1 == COLUMN_PICKS || i + 1 == wide_column;
+
+		put_u32(put_u16(put_u16(columns + 8 * i, (uint16_t)(i + 1)), width), bytes[i]);
+		if (i + 1 == COLUMN_CALLS)
+			*column = 42;
+		if (i + 1 == COLUMN_TIDS)
+			*column = 7;
+		column += bytes[i];
+	}
+	at = put_block(at, COMPACT_EVENTS, 1, block, (size_t)(column - block));
+	at = put_block(at, COMPACT_END, 0, (char[]){ 1, 0, 0, 0, 0, 0, 0, 0 }, 8);
+	spill(file, (size_t)(at - file));
+	return read_back(64);
+}
+
+static void test_odd(void)
+{
+	static const char *const refused[] = {
+		"start 2000-02-30T00:00:00Z\n", "start 2000-1-1T0:0:0Z\n", "start 2000-01-01T00:00:60Z\n", "start 2000-01-01T00:00:00\n",
+		"tick 0\n", "tick 1000000001\n", "tick\n", "arch\n", "arch vax\n", "build-id x\n", "arch x86_64",
+	};
+	bool good = true;
+
+	ok(read_odd("arch x86_64\nfuture x\nstart 2000-02-29T00:00:01Z\n", 0, 0, 0) == 0 && n_got == 1 && got[0].tid == 7 &&
+	   got[0].call == 42 && info.start == 951782401, "the smallest trace by hand: %s", err.text);
+	ok(read_odd("", 0x71424d49, 0, 0) == 0 && n_got == 1, "a block of an unknown kind is skipped: %s", err.text);
+	ok(read_odd("", 0x71424d49, 1, 0) == -EBADMSG && n_got == 0, "but none outside an events block has events: %s", err.text);
+	for (unsigned column = 1; column < COLUMN_PICKS; column++)
+		good &= read_odd("", 0, 0, column) == -EBADMSG;
+	ok(good, "a column without entries of its own width that has one: %s", err.text);
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
+		if (read_odd(refused[i], 0, 0, 0) != -EBADMSG)
+			ok(false, "'%.*s' is refused", (int)strcspn(refused[i], "\n"), refused[i]);
+	ok(true, "malformed information is refused: %s", err.text);
+}
+
 static void test_writing(void)
 {
 	_cleanup_(trace_writer_closep) struct trace_writer *writer = NULL;
@@ -245,6 +314,7 @@ int main(void)
 	test_many();
 	test_unfinished();
 	test_damage();
+	test_odd();
 	test_writing();
 	test_no_room();
 	unlink(path);

@@ -99,6 +99,10 @@ static void test_bad(const char *path)
 	ok(read_text(path, "99999999999 read(0) = 0\n") == -EINVAL && err.line == 1, "strace: %s", err.text);
 	ok(read_text(path, "type=SYSCALL msg=audit(1.1:1): arch=c000003e syscall=1 ppid=3\n") == -EINVAL && err.line == 1,
 	   "auditd: %s", err.text);
+	ok(read_text(path, "type=PROCTITLE msg=audit(1.1:1): proctitle=x type=SYSCALL arch=40000003 syscall=9 pid=9\n"
+			   "type=SYSCALL msg=audit(1.1:1): arch=c000003e syscall=1 pid=3 comm=y type=SYSCALL pid=9\n"
+			   "type=PROCTITLE msg=audit(1.1:2): proctitle=x type=SYSCALL msg=audit(1.1:1): arch=c000003e syscall=9 pid=9\n") == 0 &&
+	   !strcmp(story, "3:write ") && info.arch == ARCH_X86_64, "auditd: what programs call themselves is no record: %s", story);
 	ok(read_text(path, "type=SYSCALL msg=audit(1.1:1): arch=c000003e syscall=1 pid=3\ntype=SYSCALL msg=audit(1.1:1): arch=c00000b7 "
 			   "syscall=1 pid=3\n") == -EINVAL && err.line == 2, "auditd: %s", err.text);
 	ok(read_text(path, "1631209047762210355 33 10244 apache2 10244 select < res=0\n1631 33 10244 apache2 select <\n") == -EINVAL &&

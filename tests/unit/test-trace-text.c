@@ -14,7 +14,7 @@ static struct event got[4096];
 static size_t n_got;
 static struct errmsg err;
 static struct trace_info info;
-static char application[256];
+static char application[256], last_module[256];
 
 static void write_file(const char *data, size_t n)
 {
@@ -29,6 +29,7 @@ static void write_file(const char *data, size_t n)
 static ssize_t read_back(enum trace_format format, size_t batch)
 {
 	_cleanup_(trace_reader_closep) struct trace_reader *reader = NULL;
+	const struct modules *modules;
 	ssize_t r;
 
 	n_got = 0;
@@ -44,6 +45,8 @@ static ssize_t read_back(enum trace_format format, size_t batch)
 	}
 	info = *trace_reader_info(reader);
 	snprintf(application, sizeof(application), "%s", info.application ? info.application : "");
+	modules = trace_reader_modules(reader);
+	snprintf(last_module, sizeof(last_module), "%s", modules->n > 1 ? modules->module[modules->n - 1].path : "");
 	return r;
 }
 
@@ -65,6 +68,15 @@ static void test_reading(void)
 	ok(read_text("# a comment\n\n  1\t909  45  \r\n# fork of something\n 12345678 4194304 511\r\n"
 		     "99999999999999999999999999 1 1\n") == -EINVAL && n_got == 2 && is_call(1, 4194304, 511) && err.line == 6,
 	   "other spacing, comments; a number without end is refused: %s", err.text);
+	ok(read_text("1 1 1\n18446744073709551616 1 1\n") == -EINVAL && n_got == 1 && err.line == 2 &&
+	   read_text("1 1 1\n18446744073709551615 1 1\n") == 0 && n_got == 2 &&
+	   read_text("1 1 1\n00000000000000000000001 1 1\n") == 0 && n_got == 2, "whatever stands around it, up to 64 bits");
+	for (unsigned digits = 1; digits <= 20; digits++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "%.*s 909 45\n 909 45\n", (int)digits, "12345678901234567890");
+		ok(read_text(text) == -EINVAL && n_got == 1 && err.line == 2, "a line that lost its number, behind one of %u digits", digits);
+	}
 	ok(read_text("18446744073709551615 4294967295 65535") == 0 && is_call(0, 4294967295U, 65535),
 	   "the largest numbers, no newline at the end");
 	ok(read_text("1 909 45\n2 909\n") == -EINVAL && err.line == 2 && n_got == 1, "a missing field: %s", err.text);
@@ -76,6 +88,11 @@ static void test_reading(void)
 	   read_text("1 909 45\n2,9,4\n") == -EINVAL && read_text("1 909 45\nx\n") == -EINVAL, "what is no number");
 	ok(read_text("") == -ENODATA, "an empty file: %s", err.text);
 	ok(read_text("# nothing\n") == 0 && n_got == 0, "comments alone");
+	ok(read_text("#: arch i386") == 0 && n_got == 0 && info.arch == ARCH_I386 && read_text("# nothing\n \t") == 0 &&
+	   read_text("#: arch i386\n#: fork 9") == 0 && n_got == 1, "nor a newline at the end, with a header");
+	ok(read_text("#: imsafe-trace 1") == -EBADMSG && err.line == 1 && read_text("#: imsafe-trace 1\n#: arch i3") < 0 && err.line == 2 &&
+	   read_text("#: imsafe-trace 1\n# for peo") == -EBADMSG && err.line == 2 &&
+	   read_text("#: imsafe-trace 1\n#: fork 9") == -EBADMSG && err.line == 2, "a header that is cut off: %s", err.text);
 	ok(read_text("Dear reader,\n") == -EINVAL && err.line == 1, "prose: %s", err.text);
 	write_file("SQLite format 3\0...", 19);
 	ok(read_back(TRACE_AUTO, 7) == -EINVAL, "a profile: %s", err.text);
@@ -104,7 +121,7 @@ static void test_directives(void)
 
 	static const char *const wrong[] = {
 		"#: imsafe-trace x\n", "#: arch vax\n", "#: application\n", "#: application a\\x00\n", "#: application a\\q\n",
-		"#: build-id xyz\n", "#: start yesterday\n", "#: gap\n", "#: gap x\n", "#: gap 1 lost\n", "#: fork 1 was 2\n",
+		"#: build-id xyz\n", "#: start yesterday\n", "#: start 2001-02-29T00:00:00Z\n", "#: start 2001-2-9T00:00:00Z\n", "#: gap\n", "#: gap x\n", "#: gap 1 lost\n", "#: fork 1 was 2\n",
 		"#: attach 1 parent 2\n", "#: exit 1 pid 2\n", "#: module 2 - /a\n", "#: module 1 - \n", "#: module 1 zz /a\n",
 		"#: from\n", "#: from moon\n", "#: from file moon\n", "#: from file at\n", "#: from file at 1+0x1\n",
 		"#: from file at 0x1234567890abc\n", "#: time 1.1234567890\n", "#: time -1\n", "#: time 99999999999999\n",
@@ -126,13 +143,14 @@ static void test_round_trip(void)
 {
 	static struct event events[4000];
 	struct modules modules;
-	struct trace_info in = { .arch = ARCH_AARCH64, .application = "/tmp/\x1b[31m n\xc3\xa9\n\\x", .build_id = "0123456789abcdef",
+	struct trace_info in = { .arch = ARCH_AARCH64, .application = " /tmp/\x1b[31m n\xc3\xa9\n\\x  ", .build_id = "0123456789abcdef",
 				 .sensor = "replay", .start = 1700000000 };
 	bool same = true;
 
 	modules_init(&modules);
 	modules_add(&modules, "/lib/\xff\n libc.so", "00ff", 1, 2);
 	modules_add(&modules, "/lib/no id", NULL, 1, 3);
+	modules_add(&modules, "/lib/ends in a space ", NULL, 1, 4);
 	for (int round = 0; round < 60; round++) {
 		_cleanup_(trace_writer_closep) struct trace_writer *writer = NULL;
 		uint64_t time = 5000000000;
@@ -148,6 +166,7 @@ static void test_round_trip(void)
 		}
 		same &= trace_writer_finish(writer, &err) == 0;
 		same &= read_back(TRACE_AUTO, random_next() % 300 + 1) == 0 && n_got == n && !memcmp(got, events, n * sizeof(*got));
+		same &= !*last_module || !strcmp(last_module, "/lib/ends in a space ");
 		same &= info.arch == in.arch && info.start == in.start && !strcmp(application, in.application);
 		if (!same) {
 			size_t i = 0;
