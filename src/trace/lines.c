@@ -70,6 +70,13 @@ bool starts_with(const char *at, const char *end, const char *prefix)
 	return (size_t)(end - at) >= n && !memcmp(at, prefix, n);
 }
 
+bool ends_with(const char *at, const char *end, const char *suffix)
+{
+	size_t length = strlen(suffix);
+
+	return (size_t)(end - at) >= length && !memcmp(end - length, suffix, length);
+}
+
 const char *copy_name(const char *at, const char *end, char *name, size_t size)
 {
 	size_t n = 0;

@@ -23,8 +23,9 @@ void lines_emit(struct lines *lines, const struct event *event);
 int lines_peek(struct trace_reader *reader, void (*fn)(void *data, const char *line, const char *end), void *data,
 	       struct errmsg *err);
 
-/* The bytes [at, end) begin with prefix. */
+/* The bytes [at, end) begin with prefix; end with suffix. */
 bool starts_with(const char *at, const char *end, const char *prefix);
+bool ends_with(const char *at, const char *end, const char *suffix);
 
 /* Copies a name of letters, digits and '_' (at most size - 1) and returns its end; NULL if there is none. */
 const char *copy_name(const char *at, const char *end, char *name, size_t size);

@@ -36,6 +36,7 @@ struct strace {
 	uint64_t alias;   /* the id that its lines have once there are several */
 	bool unprefixed;  /* there was such a line */
 	bool begun;       /* there was a call */
+	bool summary;     /* inside a table of strace -C */
 	bool broken;      /* a message stands in the middle of a line: broken_tid's call, whose rest is on the next line */
 	uint32_t broken_tid;
 	char broken_name[64];
@@ -346,6 +347,17 @@ static int read_payload(struct trace_reader *reader, const struct stripped *s, u
 	}
 }
 
+/* strace -C and -w write a table of all calls when they end: from its heading to the line of its sums. */
+static bool read_summary(struct strace *strace, const char *line, const char *end)
+{
+	if (strace->summary) {
+		strace->summary = !ends_with(line, end, " total");
+		return true;
+	}
+	strace->summary = starts_with(line, end, "% time ") && ends_with(line, end, " syscall");
+	return strace->summary || starts_with(line, end, "System call usage summary for ");
+}
+
 static int read_line(struct trace_reader *reader, const char *line, const char *end, struct errmsg *err)
 {
 	struct strace *strace = reader->state;
@@ -356,7 +368,7 @@ static int read_line(struct trace_reader *reader, const char *line, const char *
 
 	while (end > line && is_blank(end[-1]))
 		end--;
-	if (line == end)
+	if (line == end || read_summary(strace, line, end))
 		return 0;
 	good = strace_strip(line, end, &s);
 	message = good ? strace_message_inside(s.at, end) : NULL;

@@ -96,6 +96,9 @@ static void test_bad(const char *path)
 	ok(read_text(path, "1 2 3 4 65536") == -EINVAL && err.line == 1, "ADFA-LD: %s", err.text);
 	ok(read_text(path, "execve(\"/bin/true\", [\"true\"], 0x7 /* 3 vars */) = 0\nhello world\n") == -EINVAL && err.line == 2,
 	   "strace: %s", err.text);
+	ok(read_text(path, "1 read(0) = 0\n% time     seconds  usecs/call     calls    errors syscall\n1 nonsense\n"
+			   "100.00    0.000000           0         1         1 total\n1 nonsense\n") == -EINVAL && err.line == 5,
+	   "strace: the table of -C is passed over, what follows is not");
 	ok(read_text(path, "99999999999 read(0) = 0\n") == -EINVAL && err.line == 1, "strace: %s", err.text);
 	ok(read_text(path, "type=SYSCALL msg=audit(1.1:1): arch=c000003e syscall=1 ppid=3\n") == -EINVAL && err.line == 1,
 	   "auditd: %s", err.text);

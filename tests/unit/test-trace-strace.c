@@ -282,6 +282,7 @@ static void test_variants(const char *self)
 		{ "-f -r", true },   { "-f -r -t", true },	  { "-f -i", true },	  { "-f -n", true },
 		{ "-f -y", true },   { "-f -s 300 -v -x", true }, { "-f -Y -tt", true },  { "-f", false },
 		{ "-f -tt", false }, { "-f -ttt -T -y", false },  { "-f -Y -r", false },  { "-f -q", true },
+		{ "-f -C", true },   { "-f -C -w -tt", false },
 	};
 
 	unsigned tried = 0;
