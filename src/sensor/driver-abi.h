@@ -136,6 +136,7 @@ struct driver_shared {
 
 	/* set by user space: which tables have entries (others are not looked at), and the seeding iterator's order */
 	__u32 have_files, have_groups;
+	__u64 root_group; /* cgroup id: units lie below it */
 	__u32 seed_what, seed_application, seed_pid, seed_fd;
 	__u32 seed_pending;
 	__u32 reserved;

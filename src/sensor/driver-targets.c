@@ -99,6 +99,7 @@ static int add_unit(struct driver *driver, unsigned application, const char *uni
 	static const char *const types[] = { ".service", ".scope", ".slice", ".socket", ".mount", ".swap" };
 	struct driver_name name = { "" };
 	const char *dot = strrchr(unit, '.'), *type = ".service";
+	struct stat root;
 
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
 		if (dot && !strcmp(dot, types[i]))
@@ -107,6 +108,9 @@ static int add_unit(struct driver *driver, unsigned application, const char *uni
 		return errmsg_set(err, -EINVAL, unit, 0, "is not the name of a unit");
 	if (snprintf(name.name, sizeof(name.name), "%s%s", unit, type) >= (int)sizeof(name.name))
 		return errmsg_set(err, -ENAMETOOLONG, unit, 0, "the unit's name is longer than %d bytes", DRIVER_NAME_MAX - 1);
+	if (stat(driver->check.cgroup2, &root) < 0)
+		return errmsg_errno(err, -errno, driver->check.cgroup2, "cannot find the cgroups");
+	driver->shared->root_group = root.st_ino;
 	return enter(driver->names, &name, application, unit, err);
 }
 

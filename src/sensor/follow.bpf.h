@@ -92,10 +92,23 @@ static __always_inline __u32 match_file(struct task_struct *task)
 	return application ? *application : 0;
 }
 
-/* Of the unified hierarchy: the nearest cgroup above the task that is a target. */
+/* Length: with the NUL. */
+static __always_inline bool is_slice(const char *name, long length)
+{
+	static const char suffix[8] = ".slice";
+	__u64 end = 0;
+
+	return length >= 7 && !bpf_probe_read_kernel(&end, 7, name + length - 7) && end == *(const __u64 *)suffix;
+}
+
+/*
+ * Of the unified hierarchy: the nearest cgroup above the task that is a target. A unit's lies below nothing but slices, as
+ * in systemd: further below, a service or a user's own manager can give any name, that of another unit, too.
+ */
 static __noinline __u32 match_group(struct task_struct *task)
 {
 	struct kernfs_node *node;
+	__u32 unit = 0, group = 0;
 
 	if (!shared.have_groups || !task)
 		return 0;
@@ -103,17 +116,24 @@ static __noinline __u32 match_group(struct task_struct *task)
 	for (int i = 0; i < CGROUP_DEPTH && node; i++) {
 		struct driver_name name = {};
 		__u64 id = BPF_CORE_READ(node, id);
+		const char *from = BPF_CORE_READ(node, name);
+		long length = bpf_probe_read_kernel_str(name.name, sizeof(name.name), from);
 		__u32 *application = bpf_map_lookup_elem(&target_groups, &id);
 
-		if (!application) {
-			bpf_probe_read_kernel_str(name.name, sizeof(name.name), BPF_CORE_READ(node, name));
-			application = bpf_map_lookup_elem(&target_names, &name);
-		}
-		if (application)
-			return *application;
+		if (application && !group)
+			group = *application;
+		if (id == shared.root_group)
+			return unit ?: group;
+		if (!is_slice(from, length))
+			unit = 0;
+		if (!unit && group)
+			return group;
+		application = bpf_map_lookup_elem(&target_names, &name);
+		if (application && !unit)
+			unit = *application;
 		node = parent_of(node);
 	}
-	return 0;
+	return group;
 }
 
 static __always_inline __u32 match(struct task_struct *task, __u32 *by_group)

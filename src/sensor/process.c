@@ -295,7 +295,7 @@ int process_to_follow(pid_t tid, pid_t *ret_pid, struct errmsg *err)
 	return 0;
 }
 
-/* Is one of the names in the path of the unified hierarchy the unit's? Takes the text apart. */
+/* Is the unit in the path of the unified hierarchy, below nothing but slices? Takes the text apart. */
 static bool names_unit(char *cgroups, const char *unit)
 {
 	size_t length = strlen(unit);
@@ -304,9 +304,14 @@ static bool names_unit(char *cgroups, const char *unit)
 	if (!line)
 		return false;
 	line = strchr(line, '/');
-	for (char *name = line ? strtok_r(line, "/\n", &rest) : NULL; name; name = strtok_r(NULL, "/\n", &rest))
+	for (char *name = line ? strtok_r(line, "/\n", &rest) : NULL; name; name = strtok_r(NULL, "/\n", &rest)) {
+		const char *dot = strrchr(name, '.');
+
 		if (!strncmp(name, unit, length) && (!name[length] || !strcmp(name + length, ".service")))
 			return true;
+		if (!dot || strcmp(dot, ".slice"))
+			break;
+	}
 	return false;
 }
 
