@@ -452,10 +452,11 @@ int guard_remove_application(struct guard *guard, unsigned application)
 	if (!is_application(guard, number))
 		return -ENOENT;
 	r = driver_remove_targets(&guard->driver, number);
-	if (driver_seed(&guard->driver, SEED_RELEASE, number, 0, 0, NULL, NULL) < 0)
-		r = -EIO;
+	/* This waits for the programs that still go by the targets and may be making a thread for them. */
 	drop_image(guard, GUARD_SLOT(number, 0));
 	drop_image(guard, GUARD_SLOT(number, 1));
+	if (driver_seed(&guard->driver, SEED_RELEASE, number, 0, 0, NULL, NULL) < 0)
+		r = -EIO;
 	drop_sites(guard, number);
 	guard->application[number].used = false;
 	return r;
