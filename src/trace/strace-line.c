@@ -109,12 +109,19 @@ bool strace_strip(const char *line, const char *end, struct stripped *ret_stripp
 	return true;
 }
 
+/* What was read or written, below the call (-e read=, -e write=): " | 00010  7f 45 ...", " * 5 bytes in buffer 0". */
+static bool is_dump(const char *at, const char *end)
+{
+	return (starts_with(at, end, "| ") && end - at > 7 && strspn(at + 2, "0123456789abcdef") >= 5) ||
+	       (starts_with(at, end, "* ") && memmem(at, (size_t)(end - at), " bytes in buffer ", 17));
+}
+
 enum payload strace_classify(const struct stripped *s, char *name, size_t size)
 {
 	const char *at = s->at, *end = s->end, *p;
 
 	*name = '\0';
-	if (at == end || starts_with(at, end, "> ") || starts_with(at, end, "---"))
+	if (at == end || starts_with(at, end, "> ") || starts_with(at, end, "---") || is_dump(at, end))
 		return PAYLOAD_OTHER;
 	if (starts_with(at, end, "+++ superseded by execve in pid "))
 		return PAYLOAD_SUPERSEDED;
@@ -156,7 +163,7 @@ bool strace_knows(const char *line, const char *end)
 				return true;
 		return !strncmp(s.at, "????", 4);
 	default:
-		return s.at < end && !starts_with(s.at, end, "> ");
+		return s.at < end && !starts_with(s.at, end, "> ") && !is_dump(s.at, end);
 	}
 }
 

@@ -110,6 +110,10 @@ static void test_bad(const char *path)
 			   "syscall=1 pid=3\n") == -EINVAL && err.line == 2, "auditd: %s", err.text);
 	ok(read_text(path, "1631209047762210355 33 10244 apache2 10244 select < res=0\n1631 33 10244 apache2 select <\n") == -EINVAL &&
 	   err.line == 2, "LID-DS: %s", err.text);
+	ok(read_text(path, "9 writev(1, [{iov_base=\"hello\", iov_len=5}], 1) = 5\n * 5 bytes in buffer 0\n"
+			   " | 00000  68 65 6c 6c 6f                                    hello            |\n9 getpid() = 9\n") == 0 &&
+	   !strcmp(story, "9:writev 9:getpid ") && read_text(path, " | 00000  68 65\n") == -EINVAL &&
+	   read_text(path, "9 getpid() = 9\n | 000\n") == -EINVAL, "strace: what was read and written, below the calls: %s", story);
 	ok(read_text(path, "foo(bar) = 3\n") == -EINVAL && err.line == 1, "C code: %s", err.text);
 }
 
