@@ -24,6 +24,9 @@ uint64_t session_hash(const struct session *session)
 
 		for (size_t k = i; k < i + 4 && k < session->n; k++)
 			word = word << 16 | session->symbols[k];
+		/* Both went through the same mill: a length of 2 and a word of 1 must not be as a length of 1 and a word of 2. */
+		if (!i && word && word <= session->n)
+			hash = mix(hash);
 		hash = mix(hash ^ mix(word + 0x9e3779b97f4a7c15ULL)) * 0xff51afd7ed558ccdULL;
 	}
 	return mix(mix(hash)) >> 1;

@@ -56,7 +56,7 @@ struct training *training_free(struct training *t)
 static uint64_t hash_event(uint64_t hash, const struct event *event)
 {
 	hash ^= (uint64_t)event->tid << 32 | (uint32_t)event->kind << 16 | (event->kind == EVENT_CALL ? event->call : 0);
-	hash *= 0xd6e8feb86659fd93ULL;
+	hash = (hash ? hash : 1) * 0xd6e8feb86659fd93ULL; /* at 0 it would stay, however many such events came */
 	return hash ^ hash >> 32;
 }
 

@@ -240,9 +240,38 @@ static void check_long(void)
 	ok(!learner_new(1, NULL, NULL) && !learner_new(LENGTH_MAX + 1, NULL, NULL), "a length out of range is refused");
 }
 
+static int compare_hashes(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Kept sessions are known by their hash: no two of the short ones have the same. */
+static void check_hashes(void)
+{
+	enum { SYMBOLS = 7, LENGTHS = 6, ALL = 137256 }; /* 7 + 7^2 + ... + 7^6 */
+	static uint64_t hashes[ALL];
+	size_t n = 0, same = 0;
+
+	for (unsigned length = 1, power = SYMBOLS; length <= LENGTHS; length++, power *= SYMBOLS)
+		for (unsigned number = 0; number < power; number++) {
+			uint16_t symbols[LENGTHS];
+
+			for (unsigned i = 0, rest = number; i < length; i++, rest /= SYMBOLS)
+				symbols[i] = (uint16_t)(rest % SYMBOLS);
+			hashes[n++] = session_hash(&(struct session){ .symbols = symbols, .n = length });
+		}
+	qsort(hashes, n, sizeof(*hashes), compare_hashes);
+	for (size_t i = 1; i < n; i++)
+		same += hashes[i] == hashes[i - 1];
+	ok(n == ALL && !same, "short sessions have hashes of their own (%zu do not)", same);
+}
+
 int main(void)
 {
 	check_kinds();
+	check_hashes();
 	check_order();
 	check_relearn();
 	check_long();

@@ -223,6 +223,18 @@ static int count_session(void *data, const struct session *session, uint64_t cop
 	return 0;
 }
 
+/* Thread 0 and call 0 are events, too. */
+static void check_zeros(void)
+{
+	static const struct event zeros[9];
+	struct training *few = training_new(6, INT64_MAX, NULL, NULL), *more = training_new(6, INT64_MAX, NULL, NULL);
+
+	ok(!training_add(few, zeros, 8) && !training_add(more, zeros, 9) && training_hash(few, "a") != training_hash(more, "a"),
+	   "traces of nothing but zeros are told apart");
+	training_free(few);
+	training_free(more);
+}
+
 static void check_sample(void)
 {
 	struct profile *profile = NULL;
@@ -446,6 +458,7 @@ int main(void)
 		random_trace(events[i], EVENTS, 20, &seed);
 	check_packing();
 	check_order();
+	check_zeros();
 	check_sample();
 	check_files();
 	check_faults();
