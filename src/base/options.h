@@ -77,9 +77,10 @@ struct verb {
 };
 
 /*
- * argv[0] is the name in messages: "imsafe monitor" or "ims-monitor". Reads options from argv[1..] into config; *ret_rest is the index of the first argument that is none (argv is permuted
- * so that arguments come last, unless stop_at_argument: then the first argument ends the options).
- * --help prints the verb's help to stdout. Returns 0, 1 if help was printed (exit with 0), or -EINVAL with err filled.
+ * Reads options from argv[1..] into config; argv[0] is the name in messages: "imsafe monitor" or "ims-monitor". *ret_rest is
+ * the index of the first argument that is no option: argv is permuted so that these come last, unless stop_at_argument, where
+ * the first of them ends the options. --help prints the verb's help to stdout. Returns 0, 1 if help was printed (exit with
+ * 0), or -EINVAL with err filled.
  */
 int options_parse(const struct verb *verb, int argc, char **argv, void *config, bool stop_at_argument, int *ret_rest,
 		  struct errmsg *err);

@@ -14,7 +14,7 @@ void profile_print_summary(struct profile *profile, const struct counts *counts,
 /* What a person must know before trusting it: gaps, code that makes calls from odd memory. */
 void profile_print_warnings(const struct counts *counts, const char *program, FILE *out);
 
-/* The same as an object; NULL without memory. */
+/* What profile_print_summary() says and where calls came from, as an object; NULL without memory. */
 json_t *profile_json(struct profile *profile, const struct counts *counts);
 
 /* Text from outside as a JSON string, what is not plain text escaped; null for NULL. */

@@ -242,8 +242,7 @@ static int add_training(struct learning *l, const struct trace_info *info, struc
 	if (r < 0)
 		return r;
 	if (r) {
-		errmsg_set(&message, 0, path, 0, "learned already, from %s; --again learns it once more",
-before.source);
+		errmsg_set(&message, 0, path, 0, "learned already, from %s; --again learns it once more", before.source);
 		if (!l->known++)
 			note(l, &message);
 		l->fatal = false;

@@ -166,7 +166,7 @@ static int choose(void *data, const struct profile_run *run)
 	return 0;
 }
 
-static int subtract_dates(struct subtracting *s, struct errmsg *err)
+static int subtract_check(struct subtracting *s, struct errmsg *err)
 {
 	s->before = s->since = -1;
 	if (s->config->before && date_parse(s->config->before, &s->before) < 0)
@@ -219,7 +219,7 @@ static int subtract_run(int argc, char **argv)
 	if (r >= 0) {
 		s.runs = argv + rest + 1;
 		s.n_runs = argc - rest - 1;
-		r = subtract_dates(&s, &err);
+		r = subtract_check(&s, &err);
 	}
 	if (r >= 0)
 		r = subtract(&s, argv[rest], &err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A sensor: where live calls come from. Five functions beside its name; nothing else of a sensor is known outside.
+ * A sensor: where live calls come from. Outside src/sensor/ it is known only by the functions of struct sensor_ops.
  *
  * Contract (tests/sensor checks it on every sensor):
  *  - Events are pushed to the callback in the order each thread made them; a batch is borrowed until the callback returns.
