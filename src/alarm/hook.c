@@ -10,7 +10,8 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
+
+#include "base/clock.h"
 
 extern char **environ;
 
@@ -235,22 +236,14 @@ int hook_reap(struct hook *hook)
 	return start_next(hook);
 }
 
-static long milliseconds_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 int hook_wait(struct hook *hook, int milliseconds)
 {
-	long deadline = milliseconds_now() + milliseconds;
+	int64_t deadline = clock_ms() + milliseconds;
 	bool late = false;
 
 	while (hook_reap(hook) && hook->pidfd >= 0 && !late) {
 		struct pollfd fd = { .fd = hook->pidfd, .events = POLLIN };
-		long left = milliseconds < 0 ? -1 : MAX(deadline - milliseconds_now(), 0);
+		int64_t left = milliseconds < 0 ? -1 : MAX(deadline - clock_ms(), 0);
 
 		late = poll(&fd, 1, (int)left) == 0;
 	}

@@ -1,18 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What is said of an alarm in one line, and of its group. */
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
 
 #include "alarm/output.h"
-
-const char *output_ordinal(uint64_t value, char buffer[32])
-{
-	static const char *const ends[] = { "th", "st", "nd", "rd" };
-	bool teen = value % 100 / 10 == 1;
-
-	snprintf(buffer, 32, "%" PRIu64 "%s", value, ends[!teen && value % 10 < 4 ? value % 10 : 0]);
-	return buffer;
-}
+#include "base/words.h"
 
 static void put_user(const struct process_info *process, FILE *out)
 {
@@ -29,7 +21,7 @@ static void put_like(const struct grouping *grouping, FILE *out)
 {
 	char nth[32];
 
-	fprintf(out, "like ALARM %" PRIu64 ", the %s time", grouping->group->number, output_ordinal(grouping->group->count, nth));
+	fprintf(out, "like ALARM %" PRIu64 ", the %s time", grouping->group->number, words_ordinal(grouping->group->count, nth));
 }
 
 void output_line(const struct explanation *e, const struct output_context *context, bool like, FILE *out)
@@ -68,9 +60,9 @@ char *output_teach(const struct output_context *context, char *buffer, size_t si
 	*buffer = '\0';
 	if (!context->profile)
 		return buffer;
-	output_shell_word(context->profile, profile, sizeof(profile));
+	words_shell(context->profile, profile, sizeof(profile));
 	if (context->trace && strcmp(context->trace, "-"))
-		snprintf(buffer, size, "imsafe learn -o %s %s", profile, output_shell_word(context->trace, trace, sizeof(trace)));
+		snprintf(buffer, size, "imsafe learn -o %s %s", profile, words_shell(context->trace, trace, sizeof(trace)));
 	else if (context->source)
 		snprintf(buffer, size, "imsafe trace -f -o new.imt %s; imsafe learn -o %s new.imt", context->source, profile);
 	return buffer;
@@ -89,71 +81,4 @@ const char *output_advice(const struct group *group)
 	if (group->other_build)
 		return "some from another build than was learned: were they upgraded? if it is honest work, teach it";
 	return "look at the alarm; if it is honest work, teach it";
-}
-
-void output_wrap(const char *text, unsigned column, unsigned indent, unsigned width, FILE *out)
-{
-	bool first = true;
-
-	while (*text) {
-		size_t n = strcspn(text, " ");
-		unsigned columns = 0;
-
-		for (size_t i = 0; i < n; i++)
-			columns += (text[i] & 0xc0) != 0x80;
-		if (!first && column + 1 + columns > width) {
-			fprintf(out, "\n%*s", (int)indent, "");
-			column = indent;
-		} else if (!first) {
-			fputc(' ', out);
-			column++;
-		}
-		fwrite(text, 1, n, out);
-		column += columns;
-		text += n + (text[n] == ' ');
-		first = false;
-	}
-	fputc('\n', out);
-}
-
-static void set_time(json_t *object, const char *name, int64_t time)
-{
-	struct tm tm;
-	time_t seconds = (time_t)time;
-	char buffer[64];
-
-	if (time && gmtime_r(&seconds, &tm) && strftime(buffer, sizeof(buffer), "%Y-%m-%dT%H:%M:%SZ", &tm))
-		json_object_set_new(object, name, json_string(buffer));
-}
-
-json_t *output_group_json(const struct group *group)
-{
-	json_t *object = json_object(), *pids = json_array();
-	char exe[4096 * 4];
-
-	json_object_set_new(object, "group", json_integer((json_int_t)group->number));
-	json_object_set_new(object, "alarms", json_integer((json_int_t)group->count));
-	json_object_set_new(object, "latest_alarm", json_integer((json_int_t)group->latest));
-	set_time(object, "first_time", group->first);
-	set_time(object, "last_time", group->last);
-	if (group->first_sequence) {
-		json_object_set_new(object, "first_sequence", json_integer((json_int_t)group->first_sequence));
-		json_object_set_new(object, "last_sequence", json_integer((json_int_t)group->last_sequence));
-	}
-	json_object_set_new(object, "kind", json_string(group->flags & VERDICT_ALARM_FOREIGN ? "foreign" : "mean"));
-	json_object_set_new(object, "cause", json_string(group->cause));
-	if (*group->name)
-		json_object_set_new(object, "program", json_string(group->name));
-	if (*group->exe)
-		json_object_set_new(object, "exe", json_string(escape_text(exe, sizeof(exe), group->exe)));
-	if (*group->build_id)
-		json_object_set_new(object, "build_id", json_string(escape_text(exe, sizeof(exe), group->build_id)));
-	for (unsigned i = 0; i < group->n_pids; i++)
-		json_array_append_new(pids, json_integer(group->pids[i]));
-	json_object_set_new(object, "pids", pids);
-	json_object_set_new(object, "tainted_alarms", json_integer((json_int_t)group->tainted));
-	json_object_set_new(object, "other_program_alarms", json_integer((json_int_t)group->other_exe));
-	json_object_set_new(object, "other_build_alarms", json_integer((json_int_t)group->other_build));
-	json_object_set_new(object, "advice", json_string(output_advice(group)));
-	return object;
 }

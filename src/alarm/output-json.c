@@ -151,6 +151,11 @@ static void set_grouping(json_t *object, const struct grouping *grouping)
 		set_number(object, "forgotten_group", grouping->forgotten);
 }
 
+static const char *kind_word(uint16_t flags)
+{
+	return flags & VERDICT_ALARM_FOREIGN ? "foreign" : "mean";
+}
+
 json_t *output_json(const struct explanation *e, const struct output_context *context)
 {
 	const struct alarm *alarm = e->alarm;
@@ -163,7 +168,7 @@ json_t *output_json(const struct explanation *e, const struct output_context *co
 	/* The headline is escaped already. */
 	json_object_set_new(object, "headline", json_string(explanation_headline(e, headline, sizeof(headline))));
 	set_time(object, "time", e->time);
-	set_text(object, "kind", alarm->flags & VERDICT_ALARM_FOREIGN ? "foreign" : "mean");
+	set_text(object, "kind", kind_word(alarm->flags));
 	if (alarm->sequence)
 		set_number(object, "sequence", alarm->sequence);
 	set_number(object, "tid", alarm->tid);
@@ -196,5 +201,35 @@ json_t *output_json(const struct explanation *e, const struct output_context *co
 	for (size_t i = 0; i < e->n_calls; i++)
 		json_array_append_new(calls, call_json(e, &e->calls[i]));
 	json_object_set_new(object, "calls", calls);
+	return object;
+}
+
+json_t *output_group_json(const struct group *group)
+{
+	json_t *object = json_object(), *pids = json_array();
+
+	set_number(object, "group", group->number);
+	set_number(object, "alarms", group->count);
+	set_number(object, "latest_alarm", group->latest);
+	set_time(object, "first_time", group->first);
+	set_time(object, "last_time", group->last);
+	if (group->first_sequence) {
+		set_number(object, "first_sequence", group->first_sequence);
+		set_number(object, "last_sequence", group->last_sequence);
+	}
+	set_text(object, "kind", kind_word(group->flags));
+	/* These two are escaped already. */
+	json_object_set_new(object, "cause", json_string(group->cause));
+	if (*group->name)
+		json_object_set_new(object, "program", json_string(group->name));
+	set_text(object, "exe", group->exe);
+	set_text(object, "build_id", group->build_id);
+	for (unsigned i = 0; i < group->n_pids; i++)
+		json_array_append_new(pids, json_integer(group->pids[i]));
+	json_object_set_new(object, "pids", pids);
+	set_number(object, "tainted_alarms", group->tainted);
+	set_number(object, "other_program_alarms", group->other_exe);
+	set_number(object, "other_build_alarms", group->other_build);
+	set_text(object, "advice", output_advice(group));
 	return object;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
 #include <time.h>
 
 #include "alarm/output.h"
+#include "base/words.h"
 
 /* Rows of the table of calls at most; runs of expected calls between the unusual ones are told in one row. */
 #define ROWS_MAX     16
@@ -33,38 +33,6 @@ static const char *color_on(const struct text *t, enum color color)
 static const char *color_off(const struct text *t, enum color color)
 {
 	return t->style->color && color != PLAIN ? "\033[0m" : "";
-}
-
-/* Columns that text takes: one a code point, which is right for what we print ourselves and near enough for the rest. */
-static unsigned text_columns(const char *text)
-{
-	unsigned n = 0;
-
-	for (; *text; text++)
-		n += (*text & 0xc0) != 0x80;
-	return n;
-}
-
-const char *output_grouped(uint64_t value, char buffer[32])
-{
-	char digits[24];
-	size_t n = (size_t)snprintf(digits, sizeof(digits), "%" PRIu64, value), at = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		if (i && (n - i) % 3 == 0)
-			buffer[at++] = ' ';
-		buffer[at++] = digits[i];
-	}
-	buffer[at] = '\0';
-	return buffer;
-}
-
-const char *output_lost(uint64_t lost, char buffer[48])
-{
-	char number[32];
-
-	snprintf(buffer, 48, "%s call%s", lost ? output_grouped(lost, number) : "an unknown number of", lost == 1 ? "" : "s");
-	return buffer;
 }
 
 /* 2138411 as "2.1 M". */
@@ -184,15 +152,10 @@ static enum color site_label(const struct text *t, const struct explained_call *
 /* A cell of the table: cut to its width with "..", padded but for the last one. */
 static void print_cell(const struct text *t, enum color color, const char *content, unsigned width, bool last)
 {
-	unsigned columns = text_columns(content);
+	unsigned columns = words_columns(content);
 
 	if (columns > width && width > 2) {
-		size_t bytes = 0;
-
-		for (unsigned n = 0; n < width - 2; n++)
-			for (bytes++; (content[bytes] & 0xc0) == 0x80; bytes++)
-				;
-		fprintf(t->out, "%s%.*s..%s", color_on(t, color), (int)bytes, content, color_off(t, color));
+		fprintf(t->out, "%s%.*s..%s", color_on(t, color), (int)words_bytes(content, width - 2), content, color_off(t, color));
 		columns = width;
 	} else {
 		fprintf(t->out, "%s%s%s", color_on(t, color), content, color_off(t, color));
@@ -202,7 +165,7 @@ static void print_cell(const struct text *t, enum color color, const char *conte
 }
 
 /* Which calls are worth a row: the unusual ones with what came just before them, and the latest. */
-static size_t choose_rows(const struct explanation *e, bool chosen[HISTORY_CALLS])
+static void choose_rows(const struct explanation *e, bool chosen[HISTORY_CALLS])
 {
 	size_t n = 0;
 
@@ -215,43 +178,70 @@ static size_t choose_rows(const struct explanation *e, bool chosen[HISTORY_CALLS
 		chosen[i] = wanted;
 		n += wanted;
 	}
-	return n;
+}
+
+/* Columns of the table's cells. */
+struct widths {
+	unsigned call, expected, seen, site; /* site 0: nothing is known of call sites, or there is no room for them */
+};
+
+static struct widths measure_table(const struct text *t, const bool chosen[HISTORY_CALLS])
+{
+	struct widths widths = { .call = 14, .seen = 24 };
+	unsigned width = MIN(t->style->width, 120);
+	char label[128];
+
+	for (size_t i = 0; i < t->e->n_calls; i++) {
+		if (!chosen[i])
+			continue;
+		site_label(t, &t->e->calls[i], label, sizeof(label));
+		widths.site = MAX(widths.site, MIN(words_columns(label), 28U));
+		call_label(t, &t->e->calls[i].scored->event, label, sizeof(label));
+		widths.call = MAX(widths.call, MIN(words_columns(label), 20U));
+	}
+	if (width < widths.call + widths.seen + widths.site + 34 + 8)
+		widths.site = 0;
+	widths.expected = width - 2 - widths.call - 2 - widths.seen - 2 - (widths.site ? widths.site + 2 : 0);
+	widths.expected = MIN(MAX(widths.expected, 16U), 36U);
+	return widths;
+}
+
+static void print_row(const struct text *t, const struct widths *widths, const struct explained_call *call)
+{
+	char label[128];
+	enum color color = seen_label(t, call, label, sizeof(label));
+
+	fprintf(t->out, "  ");
+	print_cell(t, color, call_label(t, &call->scored->event, label, sizeof(label)), widths->call, false);
+	expected_label(t, call, label, sizeof(label));
+	print_cell(t, call->depth ? PLAIN : DIM, label, widths->expected, false);
+	seen_label(t, call, label, sizeof(label));
+	print_cell(t, color, label, widths->seen, !widths->site);
+	if (widths->site) {
+		color = site_label(t, call, label, sizeof(label));
+		print_cell(t, color, label, widths->site, true);
+	}
+	fprintf(t->out, "\n");
 }
 
 static void print_table(const struct text *t)
 {
-	const struct explanation *e = t->e;
-	bool chosen[HISTORY_CALLS] = { false }, sites = false;
-	unsigned width = MIN(t->style->width, 120), name = 14, expected, seen = 24, site = 0;
-	size_t first = e->n_calls, skipped = 0;
-	char label[128];
+	bool chosen[HISTORY_CALLS] = { false };
+	struct widths widths;
+	size_t first = 0, skipped = 0;
 
-	choose_rows(e, chosen);
-	for (size_t i = e->n_calls; i--;) {
-		if (!chosen[i])
-			continue;
-		first = i;
-		site_label(t, &e->calls[i], label, sizeof(label));
-		sites |= *label != '\0';
-		site = MAX(site, MIN(text_columns(label), 28U));
-		name = MAX(name, MIN(text_columns(call_label(t, &e->calls[i].scored->event, label, sizeof(label))), 20U));
-	}
-	if (width < name + seen + site + 34 + 8)
-		sites = false;
-	expected = width - 2 - name - 2 - seen - 2 - (sites ? site + 2 : 0);
-	expected = MIN(MAX(expected, 16U), 36U);
-
+	choose_rows(t->e, chosen);
+	widths = measure_table(t, chosen);
 	fprintf(t->out, "  ");
-	print_cell(t, DIM, "Call", name, false);
-	print_cell(t, DIM, "What the profile expects here", expected, false);
-	print_cell(t, DIM, "Seen in training?", seen, !sites);
-	if (sites)
-		print_cell(t, DIM, "Called from", site, true);
+	print_cell(t, DIM, "Call", widths.call, false);
+	print_cell(t, DIM, "What the profile expects here", widths.expected, false);
+	print_cell(t, DIM, "Seen in training?", widths.seen, !widths.site);
+	if (widths.site)
+		print_cell(t, DIM, "Called from", widths.site, true);
 	fprintf(t->out, "\n");
-	for (size_t i = first; i < e->n_calls; i++) {
-		const struct explained_call *call = &e->calls[i];
-		enum color color;
-
+	while (first < t->e->n_calls && !chosen[first])
+		first++;
+	for (size_t i = first; i < t->e->n_calls; i++) {
 		if (!chosen[i]) {
 			skipped++;
 			continue;
@@ -260,19 +250,7 @@ static void print_table(const struct text *t)
 			fprintf(t->out, "  %s... %zu call%s as expected%s\n", color_on(t, DIM), skipped, skipped == 1 ? "" : "s",
 				color_off(t, DIM));
 		skipped = 0;
-		seen_label(t, call, label, sizeof(label));
-		color = seen_label(t, call, label, sizeof(label));
-		fprintf(t->out, "  ");
-		print_cell(t, color, call_label(t, &call->scored->event, label, sizeof(label)), name, false);
-		expected_label(t, call, label, sizeof(label));
-		print_cell(t, call->depth ? PLAIN : DIM, label, expected, false);
-		color = seen_label(t, call, label, sizeof(label));
-		print_cell(t, color, label, seen, !sites);
-		if (sites) {
-			color = site_label(t, call, label, sizeof(label));
-			print_cell(t, color, label, site, true);
-		}
-		fprintf(t->out, "\n");
+		print_row(t, &widths, &t->e->calls[i]);
 	}
 	fprintf(t->out, "\n");
 }
@@ -280,7 +258,7 @@ static void print_table(const struct text *t)
 static void heading(const struct text *t, const char *name)
 {
 	fprintf(t->out, "  %s%s%s%*s", color_on(t, BOLD), name, color_off(t, BOLD),
-		(int)(BODY_INDENT - 2 - text_columns(name)), "");
+		(int)(BODY_INDENT - 2 - words_columns(name)), "");
 }
 
 static void next_line(const struct text *t)
@@ -304,7 +282,7 @@ static void body(const struct text *t, enum color color, const char *first, cons
 	if (r < 0)
 		return;
 	fprintf(t->out, "%s%s%s", color_on(t, color), first, color_off(t, color));
-	output_wrap(rest, BODY_INDENT + text_columns(first), BODY_INDENT, t->style->width, t->out);
+	words_wrap(rest, BODY_INDENT + words_columns(first), BODY_INDENT, t->style->width, t->out);
 }
 
 /* What an alarm has to do with those before it. */
@@ -324,7 +302,7 @@ static void print_news(const struct text *t, const struct grouping *grouping)
 		return;
 	next_line(t);
 	snprintf(number, sizeof(number), "%" PRIu64, group->number);
-	output_ordinal(group->count, nth);
+	words_ordinal(group->count, nth);
 	if (grouping->news == NEWS_USER)
 		body(t, YELLOW, "the first by this user", "; otherwise like ALARM %s, the %s time", number, nth);
 	else if (grouping->news == NEWS_AGAIN)
@@ -376,7 +354,7 @@ static void print_why(const struct text *t)
 		body(t, PLAIN, "", "below are the calls of this episode that training never saw in their place");
 	else
 		body(t, PLAIN, "", "%u of the last %u calls never came in this place in %s calls of training", e->unseen, e->window,
-		     output_grouped(e->image->header->calls, number));
+		     words_grouped(e->image->header->calls, number));
 }
 
 static void print_time(const struct text *t, int64_t time, const char *format)
@@ -493,32 +471,8 @@ static void print_trust(const struct text *t)
 	if (!(alarm->flags & VERDICT_TAINTED) || alarm->since_gap == UINT64_MAX)
 		return;
 	heading(t, "Gap");
-	snprintf(lost, sizeof(lost), "%s%scalls were lost", alarm->lost ? output_grouped(alarm->lost, number) : "", alarm->lost ? " " : "");
+	snprintf(lost, sizeof(lost), "%s%scalls were lost", alarm->lost ? words_grouped(alarm->lost, number) : "", alarm->lost ? " " : "");
 	body(t, YELLOW, lost, " %" PRIu64 " calls before this one: part of what looks unusual may only be that", alarm->since_gap);
-}
-
-char *output_shell_word(const char *text, char *buffer, size_t size)
-{
-	char escaped[4096];
-	size_t at = 0;
-
-	if (*text && strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:,@%") == strlen(text)) {
-		snprintf(buffer, size, "%s", text);
-		return buffer;
-	}
-	escape_text(escaped, sizeof(escaped), text);
-	if (size > 3) {
-		buffer[at++] = '\'';
-		for (const char *c = escaped; *c && at + 6 < size; c++) {
-			if (*c == '\'')
-				at += (size_t)snprintf(buffer + at, size - at, "'\\''");
-			else
-				buffer[at++] = *c;
-		}
-		buffer[at++] = '\'';
-	}
-	buffer[size ? at : 0] = '\0';
-	return buffer;
 }
 
 static void print_command(const struct text *t, bool *first, const char *command, const char *does)
@@ -528,7 +482,7 @@ static void print_command(const struct text *t, bool *first, const char *command
 	else
 		next_line(t);
 	*first = false;
-	if (text_columns(command) > COMMAND_COLUMNS)
+	if (words_columns(command) > COMMAND_COLUMNS)
 		fprintf(t->out, "%s\n%*s%s# %s%s\n", command, BODY_INDENT + 4, "", color_on(t, DIM), does, color_off(t, DIM));
 	else
 		fprintf(t->out, "%-*s  %s# %s%s\n", COMMAND_COLUMNS, command, color_on(t, DIM), does, color_off(t, DIM));
@@ -566,7 +520,7 @@ static void print_next(const struct text *t, const struct output_context *contex
 		print_command(t, &first, command, "what it has open");
 	}
 	if (context->log) {
-		snprintf(command, sizeof(command), "imsafe plot %s", output_shell_word(context->log, path, sizeof(path)));
+		snprintf(command, sizeof(command), "imsafe plot %s", words_shell(context->log, path, sizeof(path)));
 		print_command(t, &first, command, "the graph");
 	}
 	/* learn refuses traces of another program */
@@ -584,7 +538,7 @@ void output_text(const struct explanation *explanation, const struct output_cont
 	explanation_headline(explanation, headline, sizeof(headline));
 	snprintf(number, sizeof(number), alarm->went_on ? "WENT ON  ALARM %u: " : "ALARM %u  ", context->number);
 	fprintf(out, "%s%s%s%s", color_on(&t, RED), number, color_off(&t, RED), color_on(&t, BOLD));
-	output_wrap(headline, text_columns(number), BODY_INDENT, style->width, out);
+	words_wrap(headline, words_columns(number), BODY_INDENT, style->width, out);
 	fputs(color_off(&t, BOLD), out);
 	next_line(&t);
 	if (explanation->time) {
@@ -592,11 +546,11 @@ void output_text(const struct explanation *explanation, const struct output_cont
 		fprintf(out, ", ");
 	}
 	if (alarm->sequence)
-		fprintf(out, "call %s of the stream, ", output_grouped(alarm->sequence, number));
+		fprintf(out, "call %s of the stream, ", words_grouped(alarm->sequence, number));
 	if (alarm->odd_only)
 		fprintf(out, "thread %u\n", alarm->tid);
 	else
-		fprintf(out, "%s%s of thread %u\n", alarm->sequence ? "" : "call ", output_grouped(alarm->thread_calls + 1, number), alarm->tid);
+		fprintf(out, "%s%s of thread %u\n", alarm->sequence ? "" : "call ", words_grouped(alarm->thread_calls + 1, number), alarm->tid);
 	print_news(&t, context->grouping);
 	fputc('\n', out);
 	print_why(&t);

@@ -40,22 +40,7 @@ json_t *output_group_json(const struct group *group);
 /* What to do about a group, in words. */
 const char *output_advice(const struct group *group);
 
-/* Words in lines of at most width columns. It begins in the given column; further lines are indented. Ends with a newline. */
-void output_wrap(const char *text, unsigned column, unsigned indent, unsigned width, FILE *out);
-
-/* "7th" */
-const char *output_ordinal(uint64_t value, char buffer[32]);
-
-/* 2138411 as "2 138 411". */
-const char *output_grouped(uint64_t value, char buffer[32]);
-
-/* "17 calls", "1 call"; 0 of those that were lost means that nobody knows how many: "an unknown number of calls". */
-const char *output_lost(uint64_t lost, char buffer[48]);
-
 /* How to teach the profile what raised an alarm, as a shell command; "" if there is no source to learn from. */
 char *output_teach(const struct output_context *context, char *buffer, size_t size);
-
-/* A path as one word of a shell command that people can paste; no control characters come through. */
-char *output_shell_word(const char *text, char *buffer, size_t size);
 
 #endif

@@ -11,6 +11,7 @@
 #include <strings.h>
 #include <sys/ioctl.h>
 
+#include "base/words.h"
 #include "cli/chart.h"
 
 #define HEADING_LINES 3U
@@ -193,15 +194,6 @@ static void print_plot_cell(const struct canvas *canvas, const struct dot_cell *
 	}
 }
 
-static unsigned columns_of(const char *text)
-{
-	unsigned n = 0;
-
-	for (; *text; text++)
-		n += (*text & 0xc0) != 0x80;
-	return n;
-}
-
 /* How many bytes of the text fit into so many columns, if possible up to a blank. Not 0 unless the text is empty. */
 static size_t fitting(const char *text, unsigned width)
 {
@@ -265,7 +257,7 @@ static void legend_item(struct legend *legend, enum chart_color color, const cha
 	unsigned width;
 
 	clean_text(legend->canvas, text, escaped, sizeof(escaped));
-	width = columns_of(sign) + 1 + columns_of(escaped) + (legend->items ? 3 : 0);
+	width = words_columns(sign) + 1 + words_columns(escaped) + (legend->items ? 3 : 0);
 	if (legend->used + width > legend->canvas->terminal->width)
 		return;
 	fprintf(legend->canvas->out, "%s%s%s%s %s", legend->items ? "   " : "", color_code(legend->canvas, color), sign,
@@ -375,7 +367,7 @@ static void print_x_axis(const struct canvas *canvas, const struct chart *chart)
 		fputs(ticks[i] ? (utf8 ? "┬" : "+") : (utf8 ? "─" : "-"), canvas->out);
 	numbers[end] = '\0';
 	fprintf(canvas->out, "\n%s", numbers);
-	if (chart->x.label && end + 3 + columns_of(chart->x.label) <= canvas->terminal->width)
+	if (chart->x.label && end + 3 + words_columns(chart->x.label) <= canvas->terminal->width)
 		fprintf(canvas->out, "  %s", chart->x.label);
 	fputc('\n', canvas->out);
 }
@@ -398,9 +390,9 @@ int chart_draw_terminal(const struct chart *chart, const struct chart_terminal *
 	canvas.height = MAX(size.height > rows ? size.height - rows : 0, PLOT_MIN);
 	chart_scales(chart, MAX(size.width / 12, 2U), MAX(canvas.height / 3, 2U), &canvas.x, &canvas.y);
 	for (unsigned i = 0; i < canvas.y.n_ticks; i++)
-		canvas.left = MAX(canvas.left, columns_of(chart_tick_label(&canvas.y, canvas.y.ticks[i], label, sizeof(label))));
+		canvas.left = MAX(canvas.left, words_columns(chart_tick_label(&canvas.y, canvas.y.ticks[i], label, sizeof(label))));
 	if (chart->x.label)
-		label_columns = columns_of(chart->x.label) + 2;
+		label_columns = words_columns(chart->x.label) + 2;
 	/* The x axis' name stands behind its numbers, if there is room for both. */
 	canvas.width = size.width - MIN(size.width, canvas.left + 3);
 	if (canvas.width > 30 + label_columns)

@@ -5,7 +5,8 @@
 #include <string.h>
 #include <termios.h>
 
-#include "alarm/output.h"
+#include "base/clock.h"
+#include "base/words.h"
 #include "cli/chart.h"
 
 #define GROUPS_SHOWN_MAX 128
@@ -40,7 +41,7 @@ struct live_view {
 	unsigned chosen;      /* 0 = the group with the latest alarm */
 	bool reading;         /* one alarm fills the screen */
 	unsigned scroll;
-	struct timespec started, rated;
+	double started, rated; /* clock_seconds() */
 	uint64_t rated_calls;
 	double rate;
 	char escape[8];       /* a key's sequence so far */
@@ -93,8 +94,7 @@ int live_view_open(const struct live_view_config *config, struct live_view **ret
 		return -ENOMEM;
 	view->config = *config;
 	view->zoom = 16384;
-	clock_gettime(CLOCK_MONOTONIC, &view->started);
-	view->rated = view->started;
+	view->started = view->rated = clock_seconds();
 	r = make_raw(view);
 	if (r < 0)
 		return r;
@@ -291,11 +291,6 @@ enum live_view_key live_view_input(struct live_view *view)
 	return result;
 }
 
-static double seconds_between(const struct timespec *from, const struct timespec *to)
-{
-	return (double)(to->tv_sec - from->tv_sec) + (double)(to->tv_nsec - from->tv_nsec) / 1e9;
-}
-
 /* Ends every line so that nothing of the former picture is left behind it. */
 static void put_lines(const char *text, unsigned skip, unsigned rows, FILE *out)
 {
@@ -320,13 +315,10 @@ static const char *paint(const struct live_view *view, const char *code)
 static void put_header(const struct live_view *view, const struct live_view_numbers *numbers, FILE *out)
 {
 	char title[512], profile[512], clock[32] = "";
-	struct timespec now;
 	struct tm tm;
 	time_t wall = time(NULL);
-	unsigned long seconds;
+	unsigned long seconds = (unsigned long)(clock_seconds() - view->started);
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	seconds = (unsigned long)seconds_between(&view->started, &now);
 	if (localtime_r(&wall, &tm))
 		strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
 	fprintf(out, "%sImSafe%s  %s  %sprofile %s%s   %s   %s %lu:%02lu:%02lu\033[K\r\n", paint(view, "\033[1m"),
@@ -372,19 +364,16 @@ static void put_numbers(struct live_view *view, const struct live_view_numbers *
 {
 	const struct monitor_stats *stats = &numbers->stats;
 	char calls[32], rate[32], lost[48];
-	struct timespec now;
-	double seconds;
+	double now = clock_seconds(), seconds = now - view->rated;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	seconds = seconds_between(&view->rated, &now);
 	if (seconds >= 1) {
 		view->rate = (double)(stats->calls - view->rated_calls) / seconds;
 		view->rated = now;
 		view->rated_calls = stats->calls;
 	}
-	output_grouped(stats->calls, calls);
-	output_grouped((uint64_t)view->rate, rate);
-	output_lost(stats->lost, lost);
+	words_grouped(stats->calls, calls);
+	words_grouped((uint64_t)view->rate, rate);
+	words_lost(stats->lost, lost);
 	fprintf(out, "%s calls   %s calls/s   %zu thread%s   ", calls, rate, stats->threads, stats->threads == 1 ? "" : "s");
 	if (stats->gaps)
 		fprintf(out, "%s%" PRIu64 " gap%s, %s lost%s", paint(view, "\033[33m"), stats->gaps, stats->gaps == 1 ? "" : "s",
@@ -430,12 +419,7 @@ static void put_graph(struct live_view *view, unsigned rows, FILE *out)
 /* A piece of text that fits in the columns; colours are not in it. */
 static void put_cut(const char *text, unsigned columns, FILE *out)
 {
-	while (*text && columns) {
-		fputc(*text++, out);
-		while ((*text & 0xc0) == 0x80)
-			fputc(*text++, out);
-		columns--;
-	}
+	fwrite(text, 1, words_bytes(text, columns), out);
 }
 
 static void put_group(struct live_view *view, unsigned i, FILE *out)

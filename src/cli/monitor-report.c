@@ -4,7 +4,9 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/options.h"
+#include "base/words.h"
 #include "cli/chart.h"
 #include "sensor/sensor.h"
 
@@ -59,14 +61,6 @@ static void on_call_view(void *data, uint64_t sequence, const struct scored_call
 void monitor_report_call(struct monitor_report *report, uint64_t sequence, const struct scored_call *call)
 {
 	on_call_view(report, sequence, call);
-}
-
-static int64_t seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
 }
 
 static char *alarm_text(struct monitor_report *report, const struct explanation *explanation, const struct output_context *context,
@@ -148,7 +142,7 @@ static void print_alarm(struct monitor_report *report, const struct explanation 
 	if (report->config.brief)
 		tell = TELL_LINE;
 	else if (context->grouping)
-		tell = tell_alarm(&report->telling, context->grouping, context->number, seconds());
+		tell = tell_alarm(&report->telling, context->grouping, context->number, (int64_t)clock_seconds());
 	if (tell == TELL_COUNT)
 		return;
 	text = alarm_text(report, explanation, context, tell);
@@ -415,7 +409,7 @@ void monitor_report_tick(struct monitor_report *report, bool ended)
 	if (report->log && log_writer_flush(report->log, &err) < 0)
 		log_failed(report, &err);
 	get_stats(report, &numbers.stats);
-	if (tell_untold(&report->telling, seconds(), false, stdout))
+	if (tell_untold(&report->telling, (int64_t)clock_seconds(), false, stdout))
 		flush_output(report);
 	if (!report->config.live && !report->config.quiet)
 		progress_update(&report->progress, -1, "%" PRIu64 " calls", numbers.stats.calls);
@@ -444,7 +438,7 @@ static void print_summary(const struct monitor_report *report, const char *reaso
 	else
 		fprintf(stderr, stats.calls ? "no alarm" : "nothing to judge");
 	if (stats.gaps)
-		fprintf(stderr, "; %" PRIu64 " gap%s, %s lost", stats.gaps, stats.gaps == 1 ? "" : "s", output_lost(stats.lost, lost));
+		fprintf(stderr, "; %" PRIu64 " gap%s, %s lost", stats.gaps, stats.gaps == 1 ? "" : "s", words_lost(stats.lost, lost));
 	if (stats.forgotten)
 		fprintf(stderr, "; %" PRIu64 " silent threads forgotten", stats.forgotten);
 	if (skipped)
@@ -504,7 +498,7 @@ void monitor_report_finish(struct monitor_report *report, const char *reason)
 	progress_done(&report->progress);
 	if (report->log && log_writer_flush(report->log, &err) < 0)
 		log_failed(report, &err);
-	tell_untold(&report->telling, seconds(), true, stdout);
+	tell_untold(&report->telling, (int64_t)clock_seconds(), true, stdout);
 	flush_output(report);
 	hook_wait(&report->hook, 10000);
 	if (report->config.json)

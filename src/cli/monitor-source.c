@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "alarm/output.h"
+#include "base/words.h"
 
 int source_check(const struct source_config *config, bool *ret_live, struct errmsg *err)
 {
@@ -42,14 +42,14 @@ void source_describe(struct source *source, const struct source_config *config)
 				t += (size_t)snprintf(source->title + t, sizeof(source->title) - t, "%s%s%s", t ? ", " : "", lists[i].word, value);
 			if (r < sizeof(source->record))
 				r += (size_t)snprintf(source->record + r, sizeof(source->record) - r, "%s%s %s", r ? " " : "", lists[i].option,
-						      output_shell_word(value, word, sizeof(word)));
+						      words_shell(value, word, sizeof(word)));
 		}
 	if (command && !r) {
 		snprintf(source->title, sizeof(source->title), "%s", command[0]);
 		r = (size_t)snprintf(source->record, sizeof(source->record), "--");
 		for (char *const *arg = command; *arg && r < sizeof(source->record); arg++)
 			r += (size_t)snprintf(source->record + r, sizeof(source->record) - r, " %s",
-					      output_shell_word(*arg, word, sizeof(word)));
+					      words_shell(*arg, word, sizeof(word)));
 	}
 	if (r >= sizeof(source->record)) /* half a command would be worse than none */
 		source->record[0] = '\0';

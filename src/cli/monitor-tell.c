@@ -5,6 +5,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/words.h"
+
 #define GROUPS_SHOWN 20
 #define INDENT       9
 
@@ -112,9 +114,9 @@ static void print_group(const struct group *group, const struct output_style *st
 	put_when(group->first, group->first_sequence, out);
 	put_when(group->last, group->last_sequence, out);
 	fprintf(out, "%4u%s  %s\n%*s", group->n_pids, group->n_pids == GROUP_PIDS_MAX ? "+" : " ", group->name, INDENT, "");
-	output_wrap(group->cause, INDENT, INDENT, style->width, out);
+	words_wrap(group->cause, INDENT, INDENT, style->width, out);
 	fprintf(out, "%*s-> ", INDENT, "");
-	output_wrap(output_advice(group), INDENT + 3, INDENT + 3, style->width, out);
+	words_wrap(output_advice(group), INDENT + 3, INDENT + 3, style->width, out);
 }
 
 void print_groups(const struct groups *groups, const struct output_context *context, const struct output_style *style, FILE *out)

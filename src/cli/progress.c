@@ -6,22 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/errmsg.h"
 
 #define PATIENCE 1.0  /* seconds before it is shown */
 #define INTERVAL 0.1
 #define BAR      30
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 void progress_init(struct progress *p, const char *what)
 {
@@ -29,7 +21,7 @@ void progress_init(struct progress *p, const char *what)
 
 	*p = (struct progress){
 		.what = what,
-		.started = now(),
+		.started = clock_seconds(),
 		.terminal = isatty(STDERR_FILENO) && term && strcmp(term, "dumb"),
 	};
 }
@@ -54,7 +46,7 @@ void progress_update(struct progress *p, double share, const char *format, ...)
 {
 	char line[512], text[256] = "", shown[512];
 	struct winsize size = { 0 };
-	double t = now();
+	double t = clock_seconds();
 	size_t n;
 	va_list args;
 
@@ -84,5 +76,5 @@ void progress_done(struct progress *p)
 	fputs("\r\033[K", stderr);
 	fflush(stderr);
 	p->shown = false;
-	p->started = now();
+	p->started = clock_seconds();
 }

@@ -7,7 +7,6 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <string.h>
-#include <time.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -16,6 +15,7 @@
 #include <syslog.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "cli/verbs.h"
 
 /* ms: timeout(1), shells and service managers send one wish to end as several signals. */
@@ -107,14 +107,6 @@ void service_wait(pid_t command)
 			;
 }
 
-static int64_t milliseconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 void service_command_open(struct service_command *command, pid_t pid)
 {
 	*command = (struct service_command){ .pid = pid, .pidfd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1 };
@@ -141,8 +133,8 @@ bool service_command_signal(struct service_command *command, int signal, bool te
 	if (terminal && getpgid(command->pid) == getpgrp())
 		return false;
 	if (command->told)
-		return milliseconds() - command->told > SAME_WISH;
-	command->told = milliseconds();
+		return clock_ms() - command->told > SAME_WISH;
+	command->told = clock_ms();
 	syscall(SYS_pidfd_send_signal, command->pidfd, signal, NULL, 0);
 	return false;
 }

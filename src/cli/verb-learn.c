@@ -7,7 +7,7 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 
-#include "alarm/output.h"
+#include "base/words.h"
 #include "cli/completeness-print.h"
 #include "cli/outliers-print.h"
 #include "cli/profile-show.h"
@@ -150,7 +150,7 @@ static void say_how_to_save(const char *path, struct errmsg *err)
 
 	if (strcmp(path, "-") && strlen(path) < 256)
 		snprintf(err->text + n, sizeof(err->text) - n, "; 'imsafe trace %s -o NEW' makes a trace of what is whole",
-			 output_shell_word(path, word, sizeof(word)));
+			 words_shell(path, word, sizeof(word)));
 }
 
 /* Reads a whole trace into a training. */
@@ -473,7 +473,7 @@ static int report(struct learning *l, struct errmsg *err)
 	printf("learned %zu trace%s: %" PRIu64 " calls, %" PRIu64 " session%s", l->learned, l->learned == 1 ? "" : "s", l->calls,
 	       l->sessions, l->sessions == 1 ? "" : "s");
 	if (l->gaps)
-		printf(", %" PRIu64 " gap%s (%s lost)", l->gaps, l->gaps == 1 ? "" : "s", output_lost(l->lost, lost));
+		printf(", %" PRIu64 " gap%s (%s lost)", l->gaps, l->gaps == 1 ? "" : "s", words_lost(l->lost, lost));
 	if (l->known)
 		printf("; %zu known already", l->known);
 	if (l->empty)

@@ -7,6 +7,8 @@
 #include <sys/signalfd.h>
 #include <sys/time.h>
 
+#include "base/clock.h"
+#include "base/words.h"
 #include "cli/monitor-guard.h"
 #include "cli/monitor-judge.h"
 #include "cli/monitor-report.h"
@@ -296,14 +298,6 @@ static void let_signals_end_us(const struct run *run)
 	sigprocmask(SIG_SETMASK, &run->mask, NULL);
 }
 
-static long milliseconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Waits for the source, signals, keys and the end of a command. */
 static void wait_for_work(struct run *run, bool ended)
 {
@@ -329,12 +323,12 @@ static void wait_for_work(struct run *run, bool ended)
 /* Events until the source ends, someone quits, or something fails. One loop for files and live sources. */
 static int monitor_source(struct run *run)
 {
-	long ticked = 0, deadline = 0;
+	int64_t ticked = 0, deadline = 0;
 	bool ended = false;
 	int r;
 
 	while (!ended || run->report.view) {
-		long now = milliseconds();
+		int64_t now = clock_ms();
 
 		if (now - ticked >= TICK) {
 			monitor_report_tick(&run->report, ended);
@@ -384,7 +378,7 @@ static void print_start(const struct run *run, const char *profile)
 	fprintf(stderr, "; %s.%s\n", run->judge.origin, policy->foreign ? "" : " Foreign calls are not looked at.");
 	if (*run->judge.promise) {
 		fputs("  ", stderr);
-		output_wrap(run->judge.promise, 2, 2, monitor_width(stderr, UINT_MAX), stderr);
+		words_wrap(run->judge.promise, 2, 2, monitor_width(stderr, UINT_MAX), stderr);
 	}
 	if (run->guarding.guard)
 		fprintf(stderr, "Using the driver (--sensor=ebpf), which scores in the kernel.\n");

@@ -5,7 +5,7 @@
 #include <strings.h>
 
 #include "alarm/log.h"
-#include "alarm/output.h"
+#include "base/words.h"
 #include "cli/chart.h"
 #include "cli/verbs.h"
 #include "trace/thread-table.h"
@@ -301,7 +301,7 @@ static void make_titles(const struct plot *plot, const struct log_info *info, co
 		at += (size_t)snprintf(subtitle + at, size - at, "; %" PRIu64 " alarm%s by another mean", plot->others,
 				       plot->others == 1 ? "" : "s");
 	if (plot->gaps)
-		snprintf(subtitle + at, size - at, "; %s lost in %" PRIu64 " gap%s", output_lost(plot->lost, lost), plot->gaps,
+		snprintf(subtitle + at, size - at, "; %s lost in %" PRIu64 " gap%s", words_lost(plot->lost, lost), plot->gaps,
 			 plot->gaps == 1 ? "" : "s");
 }
 

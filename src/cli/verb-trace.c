@@ -9,7 +9,8 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "alarm/output.h"
+#include "base/clock.h"
+#include "base/words.h"
 #include "cli/progress.h"
 #include "cli/service.h"
 #include "cli/targets.h"
@@ -90,14 +91,6 @@ struct recording {
 	struct errmsg *err; /* of the writers, while dispatching */
 };
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
-}
-
 /* Not only numbers are counted wrong without memory: without it threads are not counted. */
 static void count(struct recording *recording, const struct event *event)
 {
@@ -128,7 +121,7 @@ static void count(struct recording *recording, const struct event *event)
 
 static int flush(struct recording *recording, bool now, struct errmsg *err)
 {
-	time_t second = (time_t)(now_ns() / 1000000000U);
+	time_t second = (time_t)(clock_ns() / 1000000000U);
 
 	if (!recording->unflushed || (!now && !recording->live_output && second - recording->flushed < FLUSH_SECONDS))
 		return 0;
@@ -337,7 +330,7 @@ static void say_result(const struct recording *recording, double seconds)
 		recording->sensor->ops->stats(recording->sensor, &stats);
 	if (recording->gaps)
 		snprintf(gaps, sizeof(gaps), "%" PRIu64 " gap%s with %s lost", recording->gaps,
-			 recording->gaps == 1 ? "" : "s", output_lost(recording->lost, lost));
+			 recording->gaps == 1 ? "" : "s", words_lost(recording->lost, lost));
 	if (stats.unknown_origins && !recording->config.no_origins)
 		snprintf(unknown, sizeof(unknown), "; where %" PRIu64 " of them came from is not known", stats.unknown_origins);
 	if ((!recording->config.quiet && !recording->messages.syslog) || recording->gaps)
@@ -359,7 +352,7 @@ static int trace_live(struct recording *recording, struct errmsg *err)
 {
 	const struct trace_config *config = &recording->config;
 	bool writes_stdout = !config->stream && (!config->output || !strcmp(config->output, "-"));
-	uint64_t start = now_ns();
+	uint64_t start = clock_ns();
 	char note[1200];
 	int r = 0, finished;
 
@@ -403,7 +396,7 @@ static int trace_live(struct recording *recording, struct errmsg *err)
 	}
 	finished = finish(recording, r < 0 ? NULL : err);
 	if (r >= 0 && finished >= 0)
-		say_result(recording, (double)(now_ns() - start) / 1e9);
+		say_result(recording, (double)(clock_ns() - start) / 1e9);
 	return MIN(r, finished);
 }
 
@@ -440,7 +433,7 @@ static int trace_file(struct recording *recording, const char *path, struct errm
 {
 	_cleanup_(trace_reader_closep) struct trace_reader *reader = NULL;
 	struct trace_config *config = &recording->config;
-	uint64_t start = now_ns();
+	uint64_t start = clock_ns();
 	struct pollfd interrupt = { .fd = recording->interrupts, .events = POLLIN };
 	struct progress progress;
 	struct event events[4096];
@@ -474,7 +467,7 @@ static int trace_file(struct recording *recording, const char *path, struct errm
 		return end_conversion(recording, n < 0 ? (int)n : r, err);
 	r = finish(recording, err);
 	if (r >= 0)
-		say_result(recording, (double)(now_ns() - start) / 1e9);
+		say_result(recording, (double)(clock_ns() - start) / 1e9);
 	return r;
 }
 

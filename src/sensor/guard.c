@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "sensor/command.h"
 #include "sensor/driver.h"
 #include "sensor/guard-abi.h"
@@ -46,14 +47,6 @@ struct guard {
 	struct scored_call history[HISTORY_CALLS];
 	struct process_info process; /* of the alarm under way */
 };
-
-static uint64_t now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
-}
 
 static int set_timer(struct guard *guard)
 {
@@ -184,7 +177,7 @@ int guard_open(struct guard **ret_guard, struct errmsg *err)
 	r = driver_attach(&guard->driver, &guard->bpf->bss->shared, err);
 	if (r < 0)
 		return r;
-	guard->summary_due = now() + SUMMARY_NS;
+	guard->summary_due = clock_ns() + SUMMARY_NS;
 	*ret_guard = TAKE_PTR(guard);
 	return 0;
 }
@@ -589,7 +582,7 @@ int guard_dispatch(struct guard *guard, const struct guard_callbacks *callbacks,
 	guard->callbacks = NULL;
 	if (r < 0)
 		return errmsg_errno(err, r, NULL, "cannot read what the driver says");
-	time = now();
+	time = clock_ns();
 	if (callbacks->summary && time >= guard->summary_due) {
 		summarise(guard, callbacks);
 		guard->summary_due = time + SUMMARY_NS;

@@ -9,6 +9,7 @@
 #include <sys/user.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "sensor/ptrace-tracer.h"
 
 #define X32_BIT 0x40000000U
@@ -87,12 +88,7 @@ static void push(struct tracer *tracer, const struct event *event)
 
 static uint64_t now(const struct tracer *tracer)
 {
-	struct timespec t;
-
-	if (!tracer->times)
-		return 0;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
+	return tracer->times ? clock_ns() : 0;
 }
 
 /* The calls that were lost stand before what follows, in the thread's own stream. */
