@@ -18,7 +18,8 @@ lab:
 	@tools/bootstrap lab
 	@$(MAKE) -s $(BUILD)/build.ninja
 	@echo "Building ..."
-	@$(NINJA) -C $(BUILD) --quiet 2>/dev/null || $(NINJA) -C $(BUILD)
+	@if [ -t 1 ]; then cd $(BUILD) && NINJA_STATUS='%f of %t: ' $(NINJA); \
+	else $(NINJA) -C $(BUILD) --quiet 2>/dev/null || $(NINJA) -C $(BUILD); fi
 	@$(BUILD)/src/cli/imsafe lab $(LAB)
 
 # All tests, in every build that is kept working: gcc, clang with sanitizers, without the optional parts.
@@ -31,6 +32,7 @@ bench: all
 
 # To another place: meson configure build -Dprefix=$HOME/.local, or make install DESTDIR=...
 install: $(BUILD)/build.ninja
+	@echo "Building and installing ..."
 	@rm -f $(BUILD)/install.log; meson install -C $(BUILD) >$(BUILD)/install.log 2>&1 || { \
 		if grep -q PermissionError $(BUILD)/install.log; then \
 			echo "make: you may not write there: 'sudo make install', or choose another place and try again:" >&2; \

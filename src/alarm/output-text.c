@@ -346,9 +346,9 @@ static void print_why(const struct text *t)
 			return;
 		next_line(t);
 	}
-	fprintf(t->out, "mean normality of the last %u calls is %s%.1f %%%s, the threshold %.1f %%\n", averaged(e),
-		color_on(t, e->alarm->went_on ? PLAIN : RED), percent(e->alarm->mean[e->alarm->window]),
-		color_off(t, e->alarm->went_on ? PLAIN : RED), limit_percent(e->policy->window[e->alarm->window].limit));
+	body(t, PLAIN, "", "mean normality of the last %u calls is %s%.1f %%%s, the threshold %.1f %%", averaged(e),
+	     color_on(t, e->alarm->went_on ? PLAIN : RED), percent(e->alarm->mean[e->alarm->window]),
+	     color_off(t, e->alarm->went_on ? PLAIN : RED), limit_percent(e->policy->window[e->alarm->window].limit));
 	next_line(t);
 	if (e->alarm->odd_only)
 		body(t, PLAIN, "", "below are the calls of this episode that training never saw in their place");
@@ -413,7 +413,7 @@ static void print_build(const struct text *t)
 		     escape_text(text, sizeof(text), e->profile->build_id));
 	} else if (e->profile && e->profile->build_id && *e->profile->build_id && *e->process.build_id) {
 		next_line(t);
-		fprintf(t->out, "the very build that was learned (build-id %.12s)\n", build);
+		body(t, PLAIN, "", "the very build that was learned (build-id %.12s)", build);
 	}
 }
 
@@ -491,10 +491,10 @@ static void print_command(const struct text *t, bool *first, const char *command
 static const char *advise_teaching(const struct explanation *e)
 {
 	if (e->alarm->flags & VERDICT_ALARM_FOREIGN && EVENT_ORIGIN(e->calls[e->n_calls - 1].scored->event.origin) != ORIGIN_STRAY)
-		return "only if it makes code while it runs (JIT): teach it to the profile";
+		return "only if it makes code as it runs (JIT): teach it";
 	if (e->build_differs && !e->exe_differs)
-		return "if you upgraded it: teach the profile its new ways";
-	return "only if it was honest work: teach it to the profile";
+		return "if you upgraded it: teach its new ways";
+	return "only if it was honest work: teach it";
 }
 
 /* Commands that can be pasted. What is proposed depends on what there is: a live process, a trace, a log. */

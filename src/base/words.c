@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/words.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <string.h>
@@ -63,16 +64,29 @@ size_t words_bytes(const char *text, unsigned columns)
 	return n;
 }
 
+/* Bytes of a word; "2 138 411" and "5 %" are one. */
+static size_t word_length(const char *text)
+{
+	size_t n = strcspn(text, " ");
+
+	while (n && text[n] == ' ' && isdigit((unsigned char)text[n - 1]) && (isdigit((unsigned char)text[n + 1]) || text[n + 1] == '%'))
+		n += 1 + strcspn(text + n + 1, " ");
+	return n;
+}
+
 void words_wrap(const char *text, unsigned column, unsigned indent, unsigned width, FILE *out)
 {
 	bool first = true;
 
 	while (*text) {
-		size_t n = strcspn(text, " ");
+		size_t n = word_length(text);
 		unsigned columns = 0;
 
 		for (size_t i = 0; i < n; i++)
-			columns += !goes_on(text[i]);
+			if (text[i] == '\033')
+				i += strcspn(text + i, "m");
+			else
+				columns += !goes_on(text[i]);
 		if (!first && column + 1 + columns > width) {
 			fprintf(out, "\n%*s", (int)indent, "");
 			column = indent;

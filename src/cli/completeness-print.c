@@ -5,17 +5,18 @@
 #include <math.h>
 
 #include "cli/chart.h"
+#include "cli/layout.h"
 
 #define LABEL_MAX 64
 
 void completeness_print_line(const struct completeness *c, FILE *out)
 {
 	if (c->level == COMPLETENESS_TOO_LITTLE)
-		fprintf(out, "Completeness: %s (%" PRIu64 " of the %d sessions it takes to say more)\n",
-			completeness_word(c->level), c->sessions, COMPLETENESS_JUDGE);
+		layout_printf(out, 2, "Completeness: %s (%" PRIu64 " of the %d sessions it takes to say more)\n",
+			      completeness_word(c->level), c->sessions, COMPLETENESS_JUDGE);
 	else
-		fprintf(out, "Completeness: %s; of a new session about %.2g %% of the sequences and %.2g %% of the calls will be new\n",
-			completeness_word(c->level), 100 * c->unseen, 100 * c->unseen_calls);
+		layout_printf(out, 2, "Completeness: %s; of a new session about %.2g %% of the sequences and %.2g %% of the calls will "
+			      "be new\n", completeness_word(c->level), 100 * c->unseen, 100 * c->unseen_calls);
 }
 
 /* Two digits are as many as a forecast is good for. */
@@ -75,11 +76,8 @@ static void print_thin(const struct completeness *c, enum syscall_arch arch, FIL
 	}
 }
 
-void completeness_print(const struct completeness *c, enum syscall_arch arch, FILE *out)
+static void print_basis(const struct completeness *c, enum syscall_arch arch, FILE *out)
 {
-	completeness_print_line(c, out);
-	if (!c->sessions)
-		return;
 	fprintf(out, "  Basis: %" PRIu64 " sessions; of their %" PRIu64 " sequences, each counted once a session, %" PRIu64
 		     " were met in that session alone\n", c->sessions, c->pairs, c->once);
 	if (c->level != COMPLETENESS_TOO_LITTLE) {
@@ -90,6 +88,21 @@ void completeness_print(const struct completeness *c, enum syscall_arch arch, FI
 		fprintf(out, "  Gaps: %" PRIu64 ", with at least %" PRIu64 " calls lost. What happened in them is unknown, so the profile "
 			     "is never called complete.\n", c->gaps, c->lost);
 	print_thin(c, arch, out);
+}
+
+void completeness_print(const struct completeness *c, enum syscall_arch arch, FILE *out)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t size;
+	FILE *memory;
+
+	completeness_print_line(c, out);
+	memory = c->sessions ? open_memstream(&text, &size) : NULL;
+	if (!memory)
+		return;
+	print_basis(c, arch, memory);
+	if (!fclose(memory))
+		layout_print(text, 2, out);
 }
 
 static json_t *curve_json(const struct completeness *c)

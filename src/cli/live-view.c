@@ -12,6 +12,7 @@
 #define GROUPS_SHOWN_MAX 128
 #define MARKS_MAX  256
 #define ZOOM_MIN   128
+#define ZOOM_FIRST 16384 /* it grows to this by itself */
 #define GRAPH_MIN  8 /* rows */
 #define LEAVE_FULL 3 /* groups whose alarm is printed in full at the end, the latest ones */
 
@@ -38,6 +39,7 @@ struct live_view {
 	uint64_t n_marks;
 	struct chart_terminal terminal;
 	unsigned zoom;        /* calls in the graph */
+	bool zoomed;          /* somebody chose it: else it grows with the calls */
 	unsigned chosen;      /* 0 = the group with the latest alarm */
 	bool reading;         /* one alarm fills the screen */
 	unsigned scroll;
@@ -93,7 +95,7 @@ int live_view_open(const struct live_view_config *config, struct live_view **ret
 	if (!view)
 		return -ENOMEM;
 	view->config = *config;
-	view->zoom = 16384;
+	view->zoom = ZOOM_MIN;
 	view->started = view->rated = clock_seconds();
 	r = make_raw(view);
 	if (r < 0)
@@ -225,9 +227,11 @@ static enum live_view_key command_key(struct live_view *view, char key)
 		return LIVE_VIEW_REDRAW;
 	case '+':
 	case '=':
+		view->zoomed = true;
 		view->zoom = MAX(view->zoom / 2, ZOOM_MIN);
 		return LIVE_VIEW_REDRAW;
 	case '-':
+		view->zoomed = true;
 		view->zoom = MIN(view->zoom * 2, LIVE_VIEW_CALLS);
 		return LIVE_VIEW_REDRAW;
 	case 'k':
@@ -300,7 +304,7 @@ static void put_lines(const char *text, unsigned skip, unsigned rows, FILE *out)
 		if (skip) {
 			skip--;
 		} else if (rows) {
-			fprintf(out, "%.*s\033[0m\033[K\r\n", (int)n, text);
+			fprintf(out, "\033[K%.*s\033[0m\r\n", (int)n, text); /* cleared after it, a full line would lose its end */
 			rows--;
 		}
 		text += n + (text[n] == '\n');
@@ -546,6 +550,8 @@ void live_view_draw(struct live_view *view, const struct live_view_numbers *numb
 	if (!view->raw)
 		return;
 	chart_terminal_init(&view->terminal, stdout);
+	while (!view->zoomed && view->zoom < ZOOM_FIRST && view->zoom < view->ring.n)
+		view->zoom *= 2;
 	rows = view->terminal.height;
 	out = open_memstream(&picture, &size);
 	if (!out)

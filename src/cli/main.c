@@ -106,6 +106,7 @@ int main(int argc, char **argv)
 	const char *slash = argc ? strrchr(argv[0], '/') : NULL, *program = slash ? slash + 1 : argc ? argv[0] : "imsafe";
 	const struct verb *historical = historical_verb(program);
 
+	setvbuf(stderr, NULL, _IOLBF, 0); /* a message is one write, so that it stays whole among those of others */
 	survive_closed_pipes();
 	return historical ? verb_run(historical, program, argc, argv) : check_output(run(argc, argv), "imsafe");
 }

@@ -8,6 +8,7 @@
 #include "base/options.h"
 #include "base/words.h"
 #include "cli/chart.h"
+#include "cli/layout.h"
 #include "sensor/sensor.h"
 
 #define WARNING_SECONDS 10 /* in the view */
@@ -342,20 +343,6 @@ static void open_view(struct monitor_report *report)
 		report->ring = live_view_ring(report->view);
 }
 
-unsigned monitor_width(FILE *out, unsigned otherwise)
-{
-	const char *columns = getenv("COLUMNS");
-	unsigned long long width = otherwise;
-	struct chart_terminal terminal;
-
-	chart_terminal_init(&terminal, out);
-	if (isatty(fileno(out)))
-		width = terminal.width;
-	else if (columns)
-		parse_uint(columns, 1, 1000, &width);
-	return MAX((unsigned)width, 60U);
-}
-
 int monitor_report_init(struct monitor_report *report, const struct monitor_report_config *config, struct errmsg *err)
 {
 	struct monitor_callbacks callbacks = { .started = on_started, .alarm = on_alarm, .unforeseen = on_unforeseen, .closed = on_closed, .gap = on_gap, .data = report };
@@ -366,7 +353,7 @@ int monitor_report_init(struct monitor_report *report, const struct monitor_repo
 	hook_init(&report->hook, config->command, config->view);
 	progress_init(&report->progress, "monitoring");
 	chart_terminal_init(&terminal, stdout);
-	report->style = (struct output_style){ terminal.color, terminal.utf8, monitor_width(stdout, 110) };
+	report->style = (struct output_style){ terminal.color, terminal.utf8, layout_width(stdout, 110) };
 	if (config->log_path) {
 		r = open_log(report, err);
 		if (r < 0)

@@ -61,9 +61,6 @@ struct monitor_report {
 	bool trouble; /* something failed that was told already: exit status 2 */
 };
 
-/* Columns of a terminal; of a file or pipe what COLUMNS says, as someone may show it on a terminal; at least 60. */
-unsigned monitor_width(FILE *out, unsigned otherwise);
-
 /* 0 or -errno with err filled; monitor_report_done() in either case. */
 int monitor_report_init(struct monitor_report *report, const struct monitor_report_config *config, struct errmsg *err);
 void monitor_report_done(struct monitor_report *report);

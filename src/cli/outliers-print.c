@@ -71,7 +71,8 @@ int outliers_print(struct profile *profile, const struct outliers *outliers, boo
 	if (outliers->n > SHOWN)
 		fprintf(out, "  and %zu more\n", outliers->n - SHOWN);
 	if (!left_out)
-		fprintf(out, "  Look at them; 'imsafe learn --leave-out-outliers' into a new profile learns the rest.\n");
+		fprintf(out, "  Look at them ('imsafe trace FILE -o - | grep \" THREAD \"' prints their calls); 'imsafe learn "
+			"--leave-out-outliers' into a new profile learns the rest.\n");
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/options.h"
 #include "cli/completeness-print.h"
+#include "cli/layout.h"
 #include "cli/verbs.h"
 #include "model/freeze.h"
 #include "model/symbol.h"
@@ -106,11 +107,13 @@ void profile_print_summary(struct profile *profile, const struct counts *counts,
 	if (info->build_id)
 		fprintf(out, "build-id      %s\n", escape_text(text, sizeof(text), info->build_id));
 	fprintf(out, "architecture  %s\n", info->arch == ARCH_UNKNOWN ? "not known: calls are numbers" : arch_name(info->arch));
-	fprintf(out, "learned       %" PRIu64 " calls in %" PRIu64 " session%s, %" PRIu64 " run%s", counts->calls, counts->sessions,
-		counts->sessions == 1 ? "" : "s", dates.runs, dates.runs == 1 ? "" : "s");
 	if (dates.runs)
-		fprintf(out, ", %s to %s", date_text(dates.first, first, sizeof(first)), date_text(dates.last, last, sizeof(last)));
-	fprintf(out, "\nsequences     %" PRIu64 " of length %u\n", full_sequences(counts), counts->length);
+		snprintf(text, sizeof(text), ", %s to %s", date_text(dates.first, first, sizeof(first)),
+			 date_text(dates.last, last, sizeof(last)));
+	layout_printf(out, 14, "learned       %" PRIu64 " calls in %" PRIu64 " session%s, %" PRIu64 " run%s%s", counts->calls,
+		      counts->sessions, counts->sessions == 1 ? "" : "s", dates.runs, dates.runs == 1 ? "" : "s",
+		      dates.runs ? text : "");
+	fprintf(out, "sequences     %" PRIu64 " of length %u\n", full_sequences(counts), counts->length);
 	if (counts->gaps)
 		fprintf(out, "gaps          %" PRIu64 ", with %" PRIu64 " calls known to be lost\n", counts->gaps, counts->lost);
 	else

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "cli/layout.h"
 #include "cli/verbs.h"
 #include "sensor/driver-check.h"
 #ifdef HAVE_EBPF
@@ -47,6 +48,7 @@ struct finding {
 
 #define FINDINGS_MAX 24
 #define ADVICE_MAX   8
+#define TEXT_COLUMN  24 /* where a finding's text begins */
 
 struct doctor {
 	struct finding findings[FINDINGS_MAX];
@@ -258,6 +260,16 @@ static void think(struct doctor *doctor)
 		advise(doctor, "No live calls can be seen here. Traces recorded elsewhere can be learned, monitored and plotted.");
 }
 
+/* What stands in a second line is a command to be pasted: that one stays whole. */
+static void print_advice(const char *advice)
+{
+	size_t n = strcspn(advice, "\n");
+
+	layout_printf(stdout, 0, "%.*s", (int)n, advice);
+	if (advice[n])
+		printf("  %s\n", advice + n + 1);
+}
+
 static void print_text(const struct doctor *doctor)
 {
 	char text[2 * sizeof(doctor->findings[0].text)];
@@ -269,14 +281,14 @@ static void print_text(const struct doctor *doctor)
 		if (strcmp(group, finding->group))
 			printf("%s%s\n", *group ? "\n" : "", finding->group);
 		group = finding->group;
-		printf("  %-4s %-16s %s\n", finding->good ? "ok" : finding->must ? "NO" : "-", finding->name,
+		layout_printf(stdout, TEXT_COLUMN - 2, "  %-4s %-16s %s\n", finding->good ? "ok" : finding->must ? "NO" : "-", finding->name,
 		       escape_text(text, sizeof(text), finding->text));
 	}
 	printf("\n");
 	for (size_t i = 0; i < doctor->n_advice; i++)
-		printf("%s\n", doctor->advice[i]);
+		print_advice(doctor->advice[i]);
 	if (!doctor->n_advice)
-		printf("All is well: the driver (--sensor=ebpf) is used wherever no other sensor is named.\n");
+		layout_print("All is well: the driver (--sensor=ebpf) is used wherever no other sensor is named.", 0, stdout);
 }
 
 static void print_json(const struct doctor *doctor)

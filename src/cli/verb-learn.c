@@ -11,6 +11,7 @@
 #include "cli/completeness-print.h"
 #include "cli/outliers-print.h"
 #include "cli/profile-show.h"
+#include "cli/layout.h"
 #include "cli/progress.h"
 #include "cli/sources.h"
 #include "cli/verbs.h"
@@ -67,6 +68,12 @@ const struct verb verb_learn = {
 
 enum { BATCH = 4096 };
 
+struct kept {
+	uint64_t hash;
+	int64_t run;
+	uint32_t tid;
+};
+
 struct learning {
 	const char *program;
 	const struct learn_config *config;
@@ -83,6 +90,9 @@ struct learning {
 	size_t learned, known, empty, damaged;
 	bool fatal;          /* the error is not about the trace */
 	int64_t *runs;       /* of each source: the run that it became, 0 if none */
+	struct kept *kept;   /* sessions of these runs: profiles do not say whose they were */
+	size_t n_kept, kept_room;
+	int64_t keeping;     /* the run they are of */
 	struct outliers outliers; /* in these runs */
 	json_t *outliers_json;
 	char *outliers_text;
@@ -211,6 +221,23 @@ static int64_t date_of(const struct trace_info *info, const char *path)
 	return strcmp(path, "-") && !stat(path, &st) && st.st_mtime > 0 ? st.st_mtime : time(NULL);
 }
 
+static int keep(void *data, uint64_t hash, uint32_t tid)
+{
+	struct learning *l = data;
+
+	if (l->n_kept == l->kept_room) {
+		size_t room = MAX(2 * l->kept_room, 1024U);
+		struct kept *more = reallocarray(l->kept, room, sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		l->kept = more;
+		l->kept_room = room;
+	}
+	l->kept[l->n_kept++] = (struct kept){ .hash = hash, .run = l->keeping, .tid = tid };
+	return 0;
+}
+
 static int add_training(struct learning *l, const struct trace_info *info, struct training *training, size_t i,
 			struct errmsg *err)
 {
@@ -252,6 +279,9 @@ static int add_training(struct learning *l, const struct trace_info *info, struc
 	/* Traces may come in any order: the first one that names the application names it. */
 	if (r >= 0 && info->application && !profile_info(l->profile)->application)
 		r = profile_set_application(l->profile, info->application, err);
+	l->keeping = run.id;
+	if (r >= 0 && training_each_kept(training, keep, l) < 0)
+		r = errmsg_errno(err, -ENOMEM, path, "cannot learn it");
 	if (r < 0)
 		return r;
 	l->fatal = false;
@@ -334,6 +364,10 @@ static int assess_profile(struct learning *l, struct errmsg *err)
 				break;
 			}
 	l->outliers.n = n;
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < l->n_kept; k++)
+			if (l->kept[k].hash == l->outliers.list[i].hash && l->kept[k].run == l->outliers.list[i].run)
+				l->outliers.list[i].tid = l->kept[k].tid;
 	return 0;
 }
 
@@ -486,10 +520,10 @@ static int report(struct learning *l, struct errmsg *err)
 	profile_print_summary(l->profile, &counts, stdout);
 	completeness_print_line(&completeness, stdout);
 	if (*l->calibration.text)
-		printf("Threshold: %s\n", l->calibration.text);
+		layout_printf(stdout, 2, "Threshold: %s\n", l->calibration.text);
 	profile_print_warnings(&counts, l->program, stderr);
 	if (l->outliers_text)
-		fprintf(stderr, "%s: %s", l->program, l->outliers_text);
+		layout_printf(stderr, 2, "%s: %s", l->program, l->outliers_text);
 	return 0;
 }
 
@@ -549,6 +583,7 @@ static int verb_learn_run(int argc, char **argv)
 	json_decref(l.outliers_json);
 	free(l.outliers_text);
 	free(l.runs);
+	free(l.kept);
 	if (l.signals >= 0)
 		close(l.signals);
 	return r < 0 || l.damaged ? EXIT_ERROR : EXIT_OK;

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/words.h"
+#include "cli/layout.h"
 #include "cli/monitor-guard.h"
 #include "cli/monitor-judge.h"
 #include "cli/monitor-report.h"
@@ -378,7 +379,7 @@ static void print_start(const struct run *run, const char *profile)
 	fprintf(stderr, "; %s.%s\n", run->judge.origin, policy->foreign ? "" : " Foreign calls are not looked at.");
 	if (*run->judge.promise) {
 		fputs("  ", stderr);
-		words_wrap(run->judge.promise, 2, 2, monitor_width(stderr, UINT_MAX), stderr);
+		words_wrap(run->judge.promise, 2, 2, layout_width(stderr, UINT_MAX), stderr);
 	}
 	if (run->guarding.guard)
 		fprintf(stderr, "Using the driver (--sensor=ebpf), which scores in the kernel.\n");

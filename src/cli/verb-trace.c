@@ -88,6 +88,8 @@ struct recording {
 	uint64_t calls, gaps, lost, n_threads;
 	time_t flushed;
 	bool unflushed;
+	bool counting;   /* on the terminal, while it lasts */
+	struct progress progress;
 	struct errmsg *err; /* of the writers, while dispatching */
 };
 
@@ -312,6 +314,9 @@ static int record(struct recording *recording, struct errmsg *err)
 		int r = sensor->ops->dispatch(sensor, on_events, recording, err);
 		int f = r < 0 ? r : flush(recording, false, err);
 
+		if (recording->counting)
+			progress_update(&recording->progress, -1, "%" PRIu64 " call%s of %" PRIu64 " thread%s", recording->calls,
+					recording->calls == 1 ? "" : "s", recording->n_threads, recording->n_threads == 1 ? "" : "s");
 		if (r <= 0 || f < 0)
 			return MIN(r, f);
 		if (fds[1].revents)
@@ -390,7 +395,11 @@ static int trace_live(struct recording *recording, struct errmsg *err)
 			messages_open(&recording->messages, recording->messages.program, true);
 		if (recording->config.targets.command || config->background)
 			service_hand_over(&recording->messages, writes_stdout);
+		recording->counting = !config->targets.command && !config->background && !config->quiet && !writes_stdout &&
+				      !recording->messages.syslog;
+		progress_init(&recording->progress, "recording");
 		r = record(recording, err);
+		progress_done(&recording->progress);
 		if (r >= 0)
 			r = open_waiting_writers(recording, err); /* nothing happened: a trace that says so */
 	}

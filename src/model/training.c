@@ -108,6 +108,15 @@ uint64_t training_left_out(const struct training *t)
 	return t->left_out;
 }
 
+int training_each_kept(const struct training *t, training_kept_fn *fn, void *data)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < t->sample.n; i++)
+		r = fn(data, t->sample.sessions[i].hash, t->sample.sessions[i].session.tid);
+	return r;
+}
+
 int training_commit(struct training *t, struct profile *profile, struct profile_run *run, struct errmsg *err)
 {
 	int r;

@@ -36,6 +36,10 @@ uint64_t training_hash(const struct training *training, const char *source);
 
 uint64_t training_left_out(const struct training *training); /* sessions that fn left out */
 
+/* The sessions that the profile will keep: which thread's each was, the first one's of equal ones. fn: 0 or -errno. */
+typedef int training_kept_fn(void *data, uint64_t hash, uint32_t tid);
+int training_each_kept(const struct training *training, training_kept_fn *fn, void *data);
+
 /* Adds it to a profile between begin and commit; run says the provenance, its source_hash and totals are filled in. */
 int training_commit(struct training *training, struct profile *profile, struct profile_run *run, struct errmsg *err);
 

@@ -132,8 +132,10 @@ int driver_missing(const struct driver_check *check, struct errmsg *err)
 		{ !check->kernel, -ENOSYS, "a kernel of at least " DRIVER_KERNELS },
 		{ !check->btf, -ENOSYS, "a kernel that describes its types (" KERNEL_TYPES ", CONFIG_DEBUG_INFO_BTF)" },
 		{ check->confidentiality, -EPERM, "a kernel that is not locked down for confidentiality" },
-		{ !check->cap_bpf, -EPERM, "the capability CAP_BPF" },
-		{ !check->cap_perfmon, -EPERM, "the capability CAP_PERFMON" },
+		{ !check->cap_bpf || !check->cap_perfmon, -EPERM,
+		  check->cap_perfmon ? "the capability CAP_BPF" :
+		  check->cap_bpf     ? "the capability CAP_PERFMON" :
+				       "the capabilities CAP_BPF and CAP_PERFMON" },
 		{ check->pid_namespace, -EPERM, "the machine's own PID namespace (not a container's)" },
 	};
 	char list[sizeof(err->text)] = "";

@@ -56,9 +56,8 @@ static void raise_alarm(bool foreign)
 		add(monitor, i % 2 ? EXECVE : DUP2, EVENT_FROM(ORIGIN_FILE, ABI_NATIVE), SITE(1, 0x1234));
 }
 
-static char *text_of(const struct explanation *explanation, const struct output_context *context)
+static char *text_in(const struct explanation *explanation, const struct output_context *context, struct output_style style)
 {
-	struct output_style style = { .width = 100 };
 	char *text = NULL;
 	size_t size;
 	FILE *out = open_memstream(&text, &size);
@@ -66,6 +65,27 @@ static char *text_of(const struct explanation *explanation, const struct output_
 	output_text(explanation, context, &style, out);
 	fclose(out);
 	return text;
+}
+
+static char *text_of(const struct explanation *explanation, const struct output_context *context)
+{
+	return text_in(explanation, context, (struct output_style){ .width = 100 });
+}
+
+/* Of the lines before the commands to be pasted, which stay whole; colours take no columns. */
+static unsigned widest(const char *text)
+{
+	const char *end = strstr(text, "Now");
+	unsigned width = 0, columns = 0;
+
+	for (const char *c = text; *c && c != end; c++)
+		if (*c == '\033')
+			c += strcspn(c, "m");
+		else if (*c == '\n')
+			columns = 0;
+		else if (++columns > width)
+			width = columns;
+	return width;
 }
 
 static void test_mean_alarm(void)
@@ -97,6 +117,10 @@ static void test_mean_alarm(void)
 	ok(strstr(text, "imsafe learn -o 'it'\\''s a profile.db' 'a\\x0ab.trace'") && strstr(text, "imsafe plot a.log"),
 	   "what to do next can be pasted into a shell safely");
 	ok(!strstr(text, "kill -STOP"), "a trace's process is nobody to be frozen");
+	free(text);
+	text = text_in(&e, &context, (struct output_style){ .width = 62, .color = true });
+	ok(widest(text) <= 62 && strstr(text, "\033["), "in a narrow terminal no line is too long, in colour either: %u", widest(text));
+	ok(strstr(text, " 4 000 calls"), "and a number stays in one line");
 	free(text);
 
 	json = output_json(&e, &context);
