@@ -133,6 +133,8 @@ enum payload strace_classify(const struct stripped *s, char *name, size_t size)
 		return memmem(at, (size_t)(end - at), " attached", 9) ? PAYLOAD_ATTACHED : PAYLOAD_OTHER;
 	if (starts_with(at, end, "strace: "))
 		return PAYLOAD_OTHER;
+	if (starts_with(at, end, "<... ?\?\? resumed>")) /* of a call as below, but one */
+		return PAYLOAD_OTHER;
 	if (starts_with(at, end, "<... ")) {
 		p = copy_name(at + 5, end, name, size);
 		return (p && starts_with(p, end, " resumed")) || starts_with(at + 5, end, "resumed") ? PAYLOAD_RESUMED : PAYLOAD_NONE;
