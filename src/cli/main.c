@@ -79,6 +79,12 @@ int verb_run(const struct verb *verb, const char *program, int argc, char **argv
 	return check_output(verb->run(argc, argv), argv[0]);
 }
 
+static int print_version(void)
+{
+	puts("imsafe " IMSAFE_VERSION);
+	return EXIT_OK;
+}
+
 static int run(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
@@ -89,10 +95,8 @@ static int run(int argc, char **argv)
 		verbs_usage(*name ? stdout : stderr);
 		return *name ? EXIT_OK : EXIT_ERROR;
 	}
-	if (!strcmp(name, "--version")) {
-		puts("imsafe " IMSAFE_VERSION);
-		return EXIT_OK;
-	}
+	if (!strcmp(name, "--version"))
+		return print_version();
 	verb = verb_find(verbs, name);
 	if (verb)
 		return verb_run(verb, NULL, argc - 1, argv + 1);
@@ -108,5 +112,7 @@ int main(int argc, char **argv)
 
 	setvbuf(stderr, NULL, _IOLBF, 0); /* a message is one write, so that it stays whole among those of others */
 	survive_closed_pipes();
+	if (historical && argc == 2 && !strcmp(argv[1], "--version"))
+		return check_output(print_version(), program);
 	return historical ? verb_run(historical, program, argc, argv) : check_output(run(argc, argv), "imsafe");
 }

@@ -102,8 +102,8 @@ static void put_when(int64_t time, uint64_t sequence, FILE *out)
 	if (!time)
 		snprintf(when, sizeof(when), "%" PRIu64, sequence);
 	else if (localtime_r(&seconds, &tm))
-		strftime(when, sizeof(when), "%d %H:%M:%S", &tm);
-	fprintf(out, "%-11s  ", when);
+		strftime(when, sizeof(when), "%m-%d %H:%M:%S", &tm);
+	fprintf(out, "%-14s  ", when);
 }
 
 static void print_group(const struct group *group, const struct output_style *style, FILE *out)
@@ -127,7 +127,7 @@ void print_groups(const struct groups *groups, const struct output_context *cont
 	for (const struct group *group; (group = groups_get(groups, n)); n++)
 		others += group->other_exe == group->count;
 	hidden = n > GROUPS_SHOWN ? n - GROUPS_SHOWN : 0;
-	fprintf(out, "\n  ALARM   count  %-11s  %-11s  PIDs   program\n", groups_get(groups, 0)->first ? "first" : "first call",
+	fprintf(out, "\n  ALARM   count  %-14s  %-14s  PIDs   program\n", groups_get(groups, 0)->first ? "first" : "first call",
 		groups_get(groups, 0)->first ? "last" : "last call");
 	for (size_t i = hidden; i < n; i++)
 		print_group(groups_get(groups, i), style, out);

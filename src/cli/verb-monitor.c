@@ -367,10 +367,15 @@ static int monitor_source(struct run *run)
 static void print_start(const struct run *run, const char *profile)
 {
 	const struct policy *policy = &run->judge.policy;
-	char path[1024], title[1200], note[1200];
+	const char *learned = profile_info(run->judge.profile)->application;
+	char path[1024], title[1200], application[1200], note[1200];
 
-	fprintf(stderr, "Watching %s against %s (%" PRIu64 " calls learned, sequence length %u).\n",
-		escape_text(title, sizeof(title), run->source.title), escape_text(path, sizeof(path), profile),
+	/* Whose profile it is, unless that is just what is watched: somebody may have taken the wrong one. */
+	if (learned && !strcmp(learned, run->source.title))
+		learned = NULL;
+	fprintf(stderr, "Watching %s against %s (%s%s%s%" PRIu64 " calls learned, sequence length %u).\n",
+		escape_text(title, sizeof(title), run->source.title), escape_text(path, sizeof(path), profile), learned ? "of " : "",
+		learned ? escape_text(application, sizeof(application), learned) : "", learned ? ", " : "",
 		(uint64_t)run->judge.image.header->calls, run->judge.image.header->length);
 	fputs(policy->window[1].length ? "Thresholds: " : "Threshold: ", stderr);
 	for (unsigned i = 0; i < MEAN_WINDOWS && policy->window[i].length; i++)

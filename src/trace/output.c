@@ -71,9 +71,12 @@ int output_open(struct output *output, const char *path, struct errmsg *err)
 
 static int output_fail(struct output *output, int error, struct errmsg *err)
 {
+	struct stat st;
+
 	output->failed = error;
-	if (error == -EPIPE)
-		return errmsg_set(err, error, output->name, 0, "whoever read it has closed the pipe");
+	if (error == -EPIPE || error == -ECONNRESET)
+		return errmsg_set(err, error, output->name, 0, !fstat(output->fd, &st) && S_ISSOCK(st.st_mode) ?
+				  "it has ended the connection" : "whoever read it has closed the pipe");
 	return errmsg_errno(err, error, output->part ? output->part : output->name, "cannot write it");
 }
 
