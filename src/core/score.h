@@ -310,6 +310,7 @@ SCORE_INLINE void score_foreign(struct score *s, const struct policy *policy, __
 		if (!(s->open & SCORE_OPEN_FOREIGN)) {
 			s->open |= SCORE_OPEN_FOREIGN;
 			v->flags |= VERDICT_ALARM_FOREIGN;
+			v->flags &= ~VERDICT_CLOSED; /* an episode of low normality ended here: one goes on */
 		}
 	} else if (s->open & SCORE_OPEN_FOREIGN && ++s->foreign_calm >= SCORE_FOREIGN_CALM) {
 		s->open &= ~SCORE_OPEN_FOREIGN;

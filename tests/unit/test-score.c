@@ -45,7 +45,7 @@ static unsigned chance(unsigned n)
 static void test_short_way(void)
 {
 	static const __u16 lengths[] = { 1, 3, 8, 32, 100, MEAN_MAX };
-	unsigned differ = 0, taken = 0, alarms = 0;
+	unsigned differ = 0, taken = 0, alarms = 0, closed = 0, wrong = 0;
 
 	for (int round = 0; round < 200; round++) {
 		struct policy p = { .min_calls = (__u16)chance(80), .reading = chance(8) == 0, .foreign = chance(4) != 0 };
@@ -73,12 +73,15 @@ static void test_short_way(void)
 			b.steady = 0;
 			w = score_step(&b, &image, &p, &e);
 			alarms += !!(v.flags & VERDICT_ALARMS);
+			closed += !!(v.flags & VERDICT_CLOSED);
+			wrong += v.flags & VERDICT_CLOSED ? a.open != 0 : (v.flags & VERDICT_ALARMS) && !a.open;
 			b.steady = a.steady;
 			differ += memcmp(&v, &w, sizeof(v)) || memcmp(&a, &b, sizeof(a)) ||
 				  score_first_mean(&a, &p) != score_mean(&a, &p, 0);
 		}
 	}
 	ok(!differ, "the short way gives the verdicts and states of the long one");
+	ok(closed > 1000 && !wrong, "%u times the last open episode closed, and then none was open", closed);
 	ok(taken > 100000 && alarms > 1000, "it was taken %u times, and left for %u alarms", taken, alarms);
 }
 
