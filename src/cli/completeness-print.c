@@ -9,14 +9,25 @@
 
 #define LABEL_MAX 64
 
+/* A share in percent, with as many digits as it is good for, and never with an exponent. */
+static const char *percent(double share, char buffer[16])
+{
+	double x = 100 * share;
+
+	snprintf(buffer, 16, x >= 10 ? "%.0f" : x >= 0.001 ? "%.2g" : x > 0 ? "under 0.001" : "0", x);
+	return buffer;
+}
+
 void completeness_print_line(const struct completeness *c, FILE *out)
 {
+	char sequences[16], calls[16];
+
 	if (c->level == COMPLETENESS_TOO_LITTLE)
 		layout_printf(out, 2, "Completeness: %s (%" PRIu64 " of the %d sessions it takes to say more)\n",
 			      completeness_word(c->level), c->sessions, COMPLETENESS_JUDGE);
 	else
-		layout_printf(out, 2, "Completeness: %s; of a new session about %.2g %% of the sequences and %.2g %% of the calls will "
-			      "be new\n", completeness_word(c->level), 100 * c->unseen, 100 * c->unseen_calls);
+		layout_printf(out, 2, "Completeness: %s; of a new session about %s %% of the sequences and %s %% of the calls will "
+			      "be new\n", completeness_word(c->level), percent(c->unseen, sequences), percent(c->unseen_calls, calls));
 }
 
 /* Two digits are as many as a forecast is good for. */
@@ -41,6 +52,7 @@ static void print_curve(const struct completeness *c, FILE *out)
 {
 	static const double shares[] = { 0.1, 0.25, 0.5, 1 };
 	size_t last = SIZE_MAX;
+	char buffer[16];
 
 	if (c->n_curve < 4)
 		return;
@@ -49,7 +61,7 @@ static void print_curve(const struct completeness *c, FILE *out)
 		size_t at = (size_t)lround(shares[i] * (double)(c->n_curve - 1));
 
 		if (at != last)
-			fprintf(out, "%s %.2g %% after %.0f", last == SIZE_MAX ? "" : ",", 100 * c->curve[at].unseen,
+			fprintf(out, "%s %s %% after %.0f", last == SIZE_MAX ? "" : ",", percent(c->curve[at].unseen, buffer),
 				c->curve[at].sessions);
 		last = at;
 	}

@@ -300,6 +300,8 @@ static int look(const char *path, enum profile_mode mode, struct errmsg *err)
 
 	if (!*path)
 		return errmsg_set(err, -EINVAL, NULL, 0, "a profile needs a file name");
+	if (!strcmp(path, "-"))
+		return errmsg_set(err, -EINVAL, NULL, 0, "a profile is a file of its own: it cannot be '-' (a file of that name is './-')");
 	if (stat(path, &st) < 0) {
 		if (errno == ENOENT && mode == PROFILE_CREATE)
 			return 0;

@@ -23,6 +23,9 @@ static const struct {
 	{ "BZh", 3, "it is compressed: unpack it with bunzip2 first" },
 	{ "PK\x03\x04", 4, "it is a zip archive: unpack it first" },
 	{ "\x7f" "ELF", 4, "it is a program, not a trace" },
+	{ "\xff\xfe", 2, "it is UTF-16 text: convert it with 'iconv -f UTF-16 -t UTF-8' first" },
+	{ "\xfe\xff", 2, "it is UTF-16 text: convert it with 'iconv -f UTF-16 -t UTF-8' first" },
+	{ "\xef\xbb\xbf", 3, "it begins with a byte order mark: remove these three bytes ('tail -c +4') first" },
 };
 
 /* How many whole decimal numbers stand on the line; -1 if anything else does. */

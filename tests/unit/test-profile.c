@@ -291,6 +291,7 @@ static void check_files(void)
 	ok(strstr(refused(folder, PROFILE_CREATE, -EISDIR), "folder"), "a folder");
 	ok(strstr(refused("/dev/null", PROFILE_READ, -EBADMSG), "not a file"), "a device");
 	ok(strstr(refused("", PROFILE_CREATE, -EINVAL), "name"), "no name");
+	ok(strstr(refused("-", PROFILE_CREATE, -EINVAL), "'./-'"), "standard output");
 	write_file(path("empty.db"), "", 0);
 	ok(strstr(refused(path("empty.db"), PROFILE_READ, -EBADMSG), "empty"), "an empty file");
 	write_file(path("zeros.db"), zeros, sizeof(zeros));

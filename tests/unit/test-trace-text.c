@@ -96,6 +96,9 @@ static void test_reading(void)
 	ok(read_text("Dear reader,\n") == -EINVAL && err.line == 1, "prose: %s", err.text);
 	write_file("SQLite format 3\0...", 19);
 	ok(read_back(TRACE_AUTO, 7) == -EINVAL, "a profile: %s", err.text);
+	ok(read_text("\xef\xbb\xbf" "1 909 45\n") == -EINVAL && strstr(err.text, "byte order mark"), "a byte order mark: %s", err.text);
+	write_file("\xff\xfe" "1\0 \0", 6);
+	ok(read_back(TRACE_AUTO, 7) == -EINVAL && strstr(err.text, "iconv"), "UTF-16: %s", err.text);
 	write_file("\0\1\2\3", 4);
 	ok(read_back(TRACE_AUTO, 7) == -EINVAL, "binary: %s", err.text);
 }
