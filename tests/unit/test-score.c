@@ -85,16 +85,34 @@ static void test_short_way(void)
 	ok(taken > 100000 && alarms > 1000, "it was taken %u times, and left for %u alarms", taken, alarms);
 }
 
-int main(void)
+static struct verdict call_from(struct score *s, const struct policy *p, __u16 number, __u8 origin)
+{
+	struct event e = { .kind = EVENT_CALL, .call = number, .tid = 1, .origin = origin };
+
+	return score_step(s, &image, p, &e);
+}
+
+static void other(struct score *s, const struct policy *p, enum event_kind kind)
+{
+	struct event e = { .kind = (__u8)kind, .tid = 1 };
+
+	score_step(s, &image, p, &e);
+}
+
+/* The policy of most tests: one mean over four calls, judged from the second call on. */
+static struct policy make_policy(void)
 {
 	struct policy p = { .window = { { 4, 10000 } }, .min_calls = 2, .foreign = 1 };
+
+	policy_arm(&p, &header, 0);
+	return p;
+}
+
+static void test_costs(void)
+{
+	struct policy p = make_policy();
 	struct score s = { 0 };
 	struct verdict v;
-	struct event e = { .kind = EVENT_GAP };
-	unsigned alarms = 0, closed = 0;
-
-	make_image();
-	policy_arm(&p, &header, 0);
 
 	v = call(&s, &p, 1);
 	ok(v.cost == 4096 && s.node == A, "a call known to the root costs its edge and moves on");
@@ -108,48 +126,164 @@ int main(void)
 	v = call(&s, &p, 3);
 	ok(v.cost == 1000 + 60000 && !(v.flags & VERDICT_KNOWN) && s.node == IMAGE_ROOT, "a call never seen pays the root's back-off too");
 	ok(score_mean(&s, &p, 0) == (100 + 4096 + 5096 + 61000) / 4, "the mean runs over its window");
+	ok(score_normality(0) == 10000 && score_normality(COST_MAX) == 0, "normality runs from 100 to 0 percent");
+}
+
+static void test_sequences(void)
+{
+	struct policy p = make_policy();
+	struct score s = { 0 };
+
+	p.reading = READING_SEQUENCES;
+	call(&s, &p, 1);
+	ok(call(&s, &p, 2).cost == 0, "read as sequences, a match costs nothing");
+	ok(call(&s, &p, 2).cost == COST_MAX, "and a mismatch all");
+}
+
+/* Which of a hundred calls, a and b in turn, raised an alarm: the number of the first one, from 1; 0 = none. */
+static int alarm_at(__u16 a, __u16 b, __u16 limit, __u16 min_calls)
+{
+	struct policy p = { .window = { { 4, limit } }, .min_calls = min_calls };
+	struct score s = { 0 };
+
+	policy_arm(&p, &header, 0);
+	for (int i = 1; i <= 100; i++)
+		if (call(&s, &p, i & 1 ? a : b).flags & VERDICT_ALARM)
+			return i;
+	return 0;
+}
+
+static void test_threshold(void)
+{
+	struct policy p = { .window = { { 2, 10000 }, { 4, 10000 } }, .min_calls = 4 };
+	struct score s = { 0 };
+
+	/* A call 3 costs 60000; four calls 1 and 2 in turn cost 4 * 2098, and are scored the short way in time. */
+	ok(!alarm_at(3, 3, 60000, 2), "a mean that is at the limit is not below the threshold");
+	ok(alarm_at(3, 3, 59999, 2) == 2, "one that is above the limit is");
+	ok(alarm_at(3, 3, 59999, 1) == 1 && alarm_at(3, 3, 59999, 30) == 30, "from the call on that makes a thread old enough");
+	ok(!alarm_at(1, 2, 2098, 4) && alarm_at(1, 2, 2097, 4) == 4, "nor is one at the limit the short way");
+	policy_arm(&p, &header, 0);
+	for (int i = 0; i < 3; i++)
+		call(&s, &p, 3);
+	ok(call(&s, &p, 3).window == 0, "of several means below, the first one is named");
+	call(&s, &p, 1);
+	ok(call(&s, &p, 2).window == 1, "or the first that still is");
+}
+
+/* Ordinary calls, 1 and 2 in turn, up to the one that closes the episode. Returns its number, from 1; 0 = none of them did. */
+static int closed_at(struct score *s, const struct policy *p, int calls)
+{
+	for (int i = 1; i <= calls; i++)
+		if (call(s, p, i & 1 ? 1 : 2).flags & VERDICT_CLOSED)
+			return i;
+	return 0;
+}
+
+static void test_episode(void)
+{
+	struct policy p = make_policy();
+	struct score s = { 0 };
+	unsigned alarms = 0;
 
 	for (int i = 0; i < 20; i++)
 		alarms += !!(call(&s, &p, 3).flags & VERDICT_ALARM);
-	ok(alarms == 0 && s.open == SCORE_OPEN_MEAN, "the episode had opened once and stays open");
-	for (int i = 0; i < 6; i++) {
-		closed += !!(call(&s, &p, 1).flags & VERDICT_CLOSED);
-		closed += !!(call(&s, &p, 2).flags & VERDICT_CLOSED);
-	}
-	ok(closed == 1 && !s.open, "it closes after a whole window above the threshold");
+	ok(alarms == 1 && s.open == SCORE_OPEN_MEAN, "an episode opens once and stays open");
+	/* Three more calls until the window holds ordinary ones only, then four above the threshold. */
+	ok(closed_at(&s, &p, 100) == 3 + 4 && !s.open, "it closes after as many calls above the threshold as the mean takes in");
 
-	e.kind = EVENT_CALL;
-	e.call = 2;
-	e.origin = EVENT_FROM(ORIGIN_STACK, ABI_NATIVE);
-	v = score_step(&s, &image, &p, &e);
-	ok(v.flags & VERDICT_ALARM_FOREIGN, "a call from the stack alarms at once");
-	v = score_step(&s, &image, &p, &e);
-	ok(v.flags & VERDICT_FOREIGN && !(v.flags & VERDICT_ALARM_FOREIGN), "but once an episode");
-	e.origin = EVENT_FROM(ORIGIN_FILE, ABI_COMPAT);
-	v = score_step(&s, &image, &p, &e);
-	ok(v.flags & VERDICT_FOREIGN && v.cost == 60000, "a compat number is foreign and not the native call");
-	p.origins = 1 << ORIGIN_STACK;
-	e.origin = EVENT_FROM(ORIGIN_STACK, ABI_NATIVE);
-	v = score_step(&s, &image, &p, &e);
-	ok(!(v.flags & VERDICT_FOREIGN), "a learned origin is not foreign");
+	for (int i = 0; i < 4; i++)
+		call(&s, &p, 3);
+	ok(!closed_at(&s, &p, 6), "one call before that it is open");
+	other(&s, &p, EVENT_GAP);
+	ok(closed_at(&s, &p, 100) == 4, "after a gap the count begins anew");
 
-	e.kind = EVENT_GAP;
-	score_step(&s, &image, &p, &e);
-	ok(s.calls == 0 && s.node == IMAGE_ROOT, "a gap forgets the past");
-	v = call(&s, &p, 1);
-	ok(v.flags & VERDICT_TAINTED, "and taints what follows");
-
-	p.reading = READING_SEQUENCES;
-	call(&s, &p, 2);
-	v = call(&s, &p, 2);
-	ok(v.cost == COST_MAX && v.flags & VERDICT_MISMATCHED, "read as sequences, a mismatch costs all");
-	call(&s, &p, 1);
-	v = call(&s, &p, 2);
-	ok(v.cost == 0, "and a match nothing");
-
+	p.window[1].length = 9;
+	p.window[1].limit = 60000;
+	policy_arm(&p, &header, 1);
 	memset(&s, 0, sizeof(s));
-	p.window[0].length = MEAN_MAX;
-	p.reading = READING_PREDICTOR;
+	for (int i = 0; i < 20; i++)
+		call(&s, &p, 3);
+	ok(closed_at(&s, &p, 100) == 3 + 9, "of several means the longest one says how long");
+}
+
+static void test_foreign(void)
+{
+	static const __u8 stack = EVENT_FROM(ORIGIN_STACK, ABI_NATIVE);
+	struct policy p = make_policy();
+	struct score s = { 0 };
+	struct verdict v;
+	int calm = 0;
+
+	v = call_from(&s, &p, 2, stack);
+	ok(v.flags & VERDICT_ALARM_FOREIGN, "a call from the stack alarms at once");
+	v = call_from(&s, &p, 2, stack);
+	ok(v.flags & VERDICT_FOREIGN && !(v.flags & VERDICT_ALARM_FOREIGN), "but once an episode");
+	do
+		calm++;
+	while (!(call(&s, &p, calm & 1 ? 1 : 2).flags & VERDICT_CLOSED) && calm < 1000);
+	ok(calm == SCORE_FOREIGN_CALM, "which closes after %d calls without one", SCORE_FOREIGN_CALM);
+	v = call_from(&s, &p, 2, EVENT_FROM(ORIGIN_FILE, ABI_COMPAT));
+	ok(v.flags & VERDICT_ALARM_FOREIGN && v.cost == 60000, "a compat number is foreign and not the native call");
+	p.origins = 1 << ORIGIN_STACK;
+	ok(!(call_from(&s, &p, 2, stack).flags & VERDICT_FOREIGN), "a learned origin is not foreign");
+	ok(call_from(&s, &p, 2, EVENT_FROM(ORIGIN_STACK, ABI_COMPAT)).flags & VERDICT_FOREIGN, "by the native table only");
+	p.foreign = 0;
+	ok(!(call_from(&s, &p, 2, EVENT_FROM(ORIGIN_HEAP, ABI_NATIVE)).flags & VERDICT_FOREIGN), "none is when it was not asked for");
+
+	p = make_policy();
+	memset(&s, 0, sizeof(s));
+	for (int i = 0; i < 4; i++)
+		call_from(&s, &p, 3, stack);
+	ok(s.open == (SCORE_OPEN_MEAN | SCORE_OPEN_FOREIGN) && closed_at(&s, &p, 1000) == SCORE_FOREIGN_CALM && !s.open,
+	   "of two episodes the one that closes last is told");
+}
+
+static void test_gap(void)
+{
+	struct policy p = make_policy();
+	struct score s = { 0 };
+	int tainted = 0;
+
+	call(&s, &p, 1);
+	call(&s, &p, 2);
+	call(&s, &p, 1);
+	other(&s, &p, EVENT_GAP);
+	ok(s.calls == 0 && s.node == IMAGE_ROOT, "a gap forgets the past");
+	ok(!(call(&s, &p, 2).flags & VERDICT_MISMATCHED), "calls on both sides of it are no sequence");
+	for (tainted = 1; call(&s, &p, 1).flags & VERDICT_TAINTED && tainted < 1000;)
+		tainted++;
+	ok(tainted == SCORE_TAINT, "and taints the next %d calls", SCORE_TAINT);
+}
+
+/* A thread begins, is attached to, or runs another program. */
+static void test_begin(void)
+{
+	static const struct image_header begins = { .cells = CELLS, .length = 2, .fork = A, .exec = A };
+	struct policy p = make_policy();
+	struct score s = { 0 };
+
+	policy_arm(&p, &begins, 0);
+	call(&s, &p, 2);
+	other(&s, &p, EVENT_EXEC);
+	ok(s.node == A && s.calls == 1 && !(call(&s, &p, 1).flags & VERDICT_MISMATCHED),
+	   "a new program begins in its state, with the thread's means, and calls on both sides of exec are no sequence");
+	other(&s, &p, EVENT_ATTACH);
+	ok(s.node == IMAGE_ROOT && !s.calls && !s.taint, "a thread that is attached to has no past, and no gap either");
+
+	call_from(&s, &p, 3, EVENT_FROM(ORIGIN_STACK, ABI_NATIVE));
+	for (int i = 0; i < 9; i++)
+		call(&s, &p, 3);
+	other(&s, &p, EVENT_GAP);
+	other(&s, &p, EVENT_FORK);
+	ok(s.node == A && !s.calls && !s.taint && !s.open && !s.foreign_calm, "a new thread with an old id begins in its state, with nothing else");
+}
+
+static void test_generation(void)
+{
+	struct policy p = { .window = { { MEAN_MAX, 10000 } }, .min_calls = 2 };
+	struct score s = { 0 };
+
 	policy_arm(&p, &header, 0);
 	for (int i = 0; i < 3 * MEAN_MAX; i++)
 		call(&s, &p, 1);
@@ -157,7 +291,19 @@ int main(void)
 	p.generation++;
 	call(&s, &p, 1);
 	ok(s.calls == 1, "a new image generation forgets the past");
-	ok(score_normality(0) == 10000 && score_normality(COST_MAX) == 0, "normality runs from 100 to 0 percent");
+}
+
+int main(void)
+{
+	make_image();
+	test_costs();
+	test_sequences();
+	test_threshold();
+	test_episode();
+	test_foreign();
+	test_gap();
+	test_begin();
+	test_generation();
 	test_short_way();
 	return tap_done();
 }
