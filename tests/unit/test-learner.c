@@ -121,8 +121,7 @@ static void check_kinds(void)
 static void check_order(void)
 {
 	struct seen seen = { 0 }, again = { 0 };
-	struct counts whole, parts = { .length = 6 }, shorter;
-	struct naive *naive = calloc(1, sizeof(*naive));
+	struct counts whole, parts = { .length = 6 };
 	uint64_t seed = 1;
 
 	random_trace(events, N, 40, &seed);
@@ -155,6 +154,15 @@ static void check_order(void)
 	}
 	ok(equal(&whole, &parts) && !counts_check(&parts) && again.hashes == seen.hashes,
 	   "the sum over threads in another order is the same");
+	counts_done(&whole);
+	counts_done(&parts);
+}
+
+/* The same trace counted in the simplest way there is. */
+static void check_grams(void)
+{
+	struct counts whole = learn(6, events, N, NULL);
+	struct naive *naive = calloc(1, sizeof(*naive));
 
 	naive->length = 6;
 	naive_learn(naive, events, N);
@@ -173,8 +181,13 @@ static void check_order(void)
 	}
 	free(naive->calls);
 	free(naive);
+	counts_done(&whole);
+}
 
-	shorter = learn(3, events, N, NULL);
+static void check_shorten(void)
+{
+	struct counts whole = learn(6, events, N, NULL), shorter = learn(3, events, N, NULL);
+
 	ok(!counts_shorten(&whole, 3) && whole.n_grams == shorter.n_grams && whole.calls == shorter.calls,
 	   "shortened counts are those of a smaller length");
 	for (size_t i = 0; i < shorter.n_grams; i++)
@@ -184,8 +197,24 @@ static void check_order(void)
 			break;
 		}
 	counts_done(&whole);
-	counts_done(&parts);
 	counts_done(&shorter);
+}
+
+/* Two grams of one session become one: in two sessions it cannot have been. */
+static void check_shorten_sessions(void)
+{
+	static const uint16_t calls[] = { 1, 8, 9, 2, 8, 9 };
+	struct event list[ARRAY_SIZE(calls)];
+	struct counts counts;
+	const struct gram *gram;
+
+	for (size_t i = 0; i < ARRAY_SIZE(calls); i++)
+		list[i] = (struct event){ .tid = 1, .kind = EVENT_CALL, .call = calls[i] };
+	counts = learn(3, list, ARRAY_SIZE(list), NULL);
+	ok(!counts_shorten(&counts, 2) && !counts_check(&counts), "shortened counts could be learned");
+	gram = GRAM(&counts, 8, 9);
+	ok(gram && gram->count == 2 && gram->sessions == 1, "no gram has more sessions than there are");
+	counts_done(&counts);
 }
 
 /* A session that is kept can be learned again. */
@@ -273,6 +302,9 @@ int main(void)
 	check_kinds();
 	check_hashes();
 	check_order();
+	check_grams();
+	check_shorten();
+	check_shorten_sessions();
 	check_relearn();
 	check_long();
 	return tap_done();
