@@ -7,6 +7,7 @@
 #include "alarm/log.h"
 #include "base/words.h"
 #include "cli/chart.h"
+#include "cli/progress.h"
 #include "cli/verbs.h"
 #include "trace/thread-table.h"
 
@@ -226,9 +227,12 @@ static int add_record(struct plot *plot, const struct log_record *record)
 
 static int read_log(struct plot *plot, struct log_reader *reader, const char *path, struct errmsg *err)
 {
+	struct progress progress;
 	struct log_record record;
+	uint64_t n = 0;
 	int r;
 
+	progress_init(&progress, "reading");
 	plot->young = thread_table_new(sizeof(uint32_t));
 	if (!plot->young || chart_reducer_init(&plot->all.reducer, BUCKETS) < 0)
 		return errmsg_errno(err, -ENOMEM, path, "cannot read the log");
@@ -236,9 +240,15 @@ static int read_log(struct plot *plot, struct log_reader *reader, const char *pa
 		plot->min_calls = log_reader_info(reader)->min_calls;
 		memcpy(plot->means, log_reader_info(reader)->means, sizeof(plot->means));
 		plot->records += record.kind == LOG_CALL;
-		if (add_record(plot, &record) < 0)
-			return errmsg_errno(err, -ENOMEM, path, "cannot read the log");
+		if (n++ % 65536 == 0)
+			progress_update(&progress, log_reader_progress(reader), "%s", path);
+		r = add_record(plot, &record);
+		if (r < 0) {
+			errmsg_errno(err, r, path, "cannot read the log");
+			break;
+		}
 	}
+	progress_done(&progress);
 	if (r < 0)
 		return r;
 	if (!plot->records)
