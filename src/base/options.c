@@ -40,6 +40,24 @@ int parse_double(const char *text, double min, double max, double *ret_value)
 	return 0;
 }
 
+int parse_uint_list(const char *text, unsigned min, unsigned max, unsigned *ret_values, int most)
+{
+	for (int n = 0; n < most; n++) {
+		size_t length = strcspn(text, ",");
+		unsigned long long value;
+		char number[16];
+
+		snprintf(number, sizeof(number), "%.*s", (int)length, text);
+		if (length >= sizeof(number) || parse_uint(number, min, max, &value) < 0)
+			return -EINVAL;
+		ret_values[n] = (unsigned)value;
+		text += length;
+		if (!*text++)
+			return n + 1;
+	}
+	return -EINVAL;
+}
+
 static bool value_is_optional(const struct option_spec *spec)
 {
 	return spec->value && *spec->value == '[';
@@ -75,11 +93,6 @@ static int option_store(const struct option_spec *spec, void *config, const char
 			return errmsg_set(err, -EINVAL, NULL, 0, "%s takes a whole number from %.0f to %.0f, not '%s'", label,
 					  spec->min, spec->max, value);
 		*(unsigned *)field = (unsigned)number;
-		return 0;
-	case OPTION_TYPE_DOUBLE:
-		if (parse_double(value, spec->min, spec->max, field) < 0)
-			return errmsg_set(err, -EINVAL, NULL, 0, "%s takes a number from %g to %g, not '%s'", label,
-					  spec->min, spec->max, value);
 		return 0;
 	case OPTION_TYPE_LIST: {
 		struct option_list *list = field;

@@ -25,7 +25,6 @@ enum option_type {
 	OPTION_TYPE_FLAG,   /* bool */
 	OPTION_TYPE_STRING, /* const char *, points into argv */
 	OPTION_TYPE_UINT,   /* unsigned, between min and max */
-	OPTION_TYPE_DOUBLE, /* double, between min and max */
 	OPTION_TYPE_LIST,   /* struct option_list: may be given several times */
 	OPTION_TYPE_CALL,   /* int (*parse)(void *config, const char *value, struct errmsg *) */
 };
@@ -56,8 +55,6 @@ struct option_spec {
 	{ letter, name, value, OPTION_TYPE_STRING, offsetof(type, field), 0, 0, NULL, help }
 #define OPTION_UINT(letter, name, value, type, field, min, max, help) \
 	{ letter, name, value, OPTION_TYPE_UINT, offsetof(type, field), min, max, NULL, help }
-#define OPTION_DOUBLE(letter, name, value, type, field, min, max, help) \
-	{ letter, name, value, OPTION_TYPE_DOUBLE, offsetof(type, field), min, max, NULL, help }
 #define OPTION_LIST(letter, name, value, type, field, help) \
 	{ letter, name, value, OPTION_TYPE_LIST, offsetof(type, field), 0, 0, NULL, help }
 #define OPTION_CALL(letter, name, value, parse, help) \
@@ -90,5 +87,8 @@ void options_help(const struct verb *verb, const char *program, FILE *out);
 /* Whole-string numbers, decimal; -EINVAL or -ERANGE. */
 int parse_uint(const char *text, unsigned long long min, unsigned long long max, unsigned long long *ret_value);
 int parse_double(const char *text, double min, double max, double *ret_value);
+
+/* Whole numbers with commas between them, at most so many. Returns how many, or -EINVAL. */
+int parse_uint_list(const char *text, unsigned min, unsigned max, unsigned *ret_values, int most);
 
 #endif

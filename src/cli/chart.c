@@ -110,13 +110,6 @@ double chart_position(const struct chart_scale *scale, double value)
 	return (value - scale->min) / (scale->max - scale->min);
 }
 
-double chart_value(const struct chart_scale *scale, double position)
-{
-	if (scale->logarithmic)
-		return scale->min * pow(scale->max / scale->min, position);
-	return scale->min + position * (scale->max - scale->min);
-}
-
 /* As many decimals as tell neighbouring ticks apart. */
 static int decimals(double step)
 {

@@ -147,7 +147,6 @@ struct chart_scale {
 void chart_scales(const struct chart *chart, unsigned x_ticks, unsigned y_ticks, struct chart_scale *ret_x,
 		  struct chart_scale *ret_y);
 double chart_position(const struct chart_scale *scale, double value); /* 0 at min, 1 at max; outside it goes on */
-double chart_value(const struct chart_scale *scale, double position);  /* the inverse */
 const char *chart_tick_label(const struct chart_scale *scale, double value, char *buffer, size_t size);
 
 /* Points to draw for a plot so many columns wide; *ret_points is the series' own or *ret_owned, which the caller frees. */

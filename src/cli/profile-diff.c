@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "cli/json.h"
 #include "cli/profile-show.h"
 #include "cli/verbs.h"
 #include "model/diff.h"
@@ -138,11 +139,7 @@ static int diff_run(int argc, char **argv)
 	if (r < 0) {
 		errmsg_print(&err, stderr, argv[0]);
 	} else if (config.json) {
-		json_t *json = json_pack("{s:b, s:[o, o]}", "differ", differ, "profiles", json_side(&side[0]), json_side(&side[1]));
-
-		json_dumpf(json, stdout, JSON_INDENT(2));
-		putchar('\n');
-		json_decref(json);
+		json_print(json_pack("{s:b, s:[o, o]}", "differ", differ, "profiles", json_side(&side[0]), json_side(&side[1])));
 	} else if (!config.quiet) {
 		print_side(&side[0], '-', config.lines);
 		print_side(&side[1], '+', config.lines);

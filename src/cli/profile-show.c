@@ -8,6 +8,7 @@
 
 #include "base/options.h"
 #include "cli/completeness-print.h"
+#include "cli/json.h"
 #include "cli/layout.h"
 #include "cli/verbs.h"
 #include "model/freeze.h"
@@ -49,13 +50,6 @@ int date_parse(const char *text, int64_t *ret_date)
 		}
 	}
 	return -EINVAL;
-}
-
-json_t *json_text(const char *text)
-{
-	char buffer[8192];
-
-	return text ? json_string(escape_text(buffer, sizeof(buffer), text)) : json_null();
 }
 
 const char *gram_text(enum syscall_arch arch, const struct gram *gram, char *buffer, size_t size)
@@ -364,11 +358,10 @@ static int print_json(struct profile *profile, const struct counts *counts, cons
 	json_object_set_new(json, "completeness", completeness_json(completeness, profile_info(profile)->arch));
 	json_object_set_new(json, "call_counts", calls);
 	json_object_set_new(json, "runs", list.json);
-	if (r >= 0) {
-		json_dumpf(json, stdout, JSON_INDENT(2));
-		putchar('\n');
-	}
-	json_decref(json);
+	if (r < 0)
+		json_decref(json);
+	else
+		json_print(json);
 	return r;
 }
 

@@ -17,9 +17,6 @@ void profile_print_warnings(const struct counts *counts, const char *program, FI
 /* What profile_print_summary() says and where calls came from, as an object; NULL without memory. */
 json_t *profile_json(struct profile *profile, const struct counts *counts);
 
-/* Text from outside as a JSON string, what is not plain text escaped; null for NULL. */
-json_t *json_text(const char *text);
-
 /* "2026-11-26 13:20", local time. Returns buffer. */
 const char *date_text(int64_t date, char *buffer, size_t size);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cli/chart.h"
+#include "cli/json.h"
 #include "cli/progress.h"
 #include "cli/verbs.h"
 #include "model/calibrate.h"
@@ -39,29 +40,10 @@ static int parse_rate(void *data, const char *value, struct errmsg *err)
 	return 0;
 }
 
-/* Numbers with commas between them. Returns how many, or -EINVAL. */
-static int parse_numbers(const char *value, unsigned low, unsigned high, unsigned *numbers, int most)
-{
-	for (int n = 0; n < most; n++) {
-		size_t length = strcspn(value, ",");
-		unsigned long long number;
-		char text[16];
-
-		snprintf(text, sizeof(text), "%.*s", (int)length, value);
-		if (length >= sizeof(text) || parse_uint(text, low, high, &number) < 0)
-			return -EINVAL;
-		numbers[n] = (unsigned)number;
-		value += length;
-		if (!*value++)
-			return n + 1;
-	}
-	return -EINVAL;
-}
-
 static int parse_lengths(void *data, const char *value, struct errmsg *err)
 {
 	struct tune_options *options = data;
-	int n = parse_numbers(value, LENGTH_MIN, LENGTH_MAX, options->tune.lengths, TUNE_LENGTHS_MAX);
+	int n = parse_uint_list(value, LENGTH_MIN, LENGTH_MAX, options->tune.lengths, TUNE_LENGTHS_MAX);
 
 	if (n < 0)
 		return errmsg_set(err, -EINVAL, NULL, 0, "--lengths takes sequence lengths from %d to %d, like 4,6,8, not '%s'",
@@ -76,7 +58,7 @@ static int parse_means(void *data, const char *value, struct errmsg *err)
 	struct tune_options *options = data;
 	unsigned means[MEAN_WINDOWS] = { 0 };
 
-	if (parse_numbers(value, 1, MEAN_MAX, means, MEAN_WINDOWS) < 0)
+	if (parse_uint_list(value, 1, MEAN_MAX, means, MEAN_WINDOWS) < 0)
 		return errmsg_set(err, -EINVAL, NULL, 0, "--mean takes one to %d mean lengths from 1 to %d, like 32 or 8,64, not '%s'",
 				  MEAN_WINDOWS, MEAN_MAX, value);
 	if (options->tune.n_means == TUNE_CHOICES_MAX)
@@ -454,11 +436,7 @@ static int run(struct profile *profile, struct tune_options *o, struct errmsg *e
 	if (r < 0)
 		return r;
 	if (o->json) {
-		json_t *json = tune_json(&tuned, &o->tune);
-
-		json_dumpf(json, stdout, JSON_INDENT(2));
-		putchar('\n');
-		json_decref(json);
+		json_print(tune_json(&tuned, &o->tune));
 	} else {
 		print_tune(&tuned, &o->tune, profile_info(profile));
 		if (!tuned.thin && isatty(STDOUT_FILENO)) {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* imsafe doctor: what this machine allows; every sensor is tried for real. */
 #include <jansson.h>
-#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 
+#include "cli/json.h"
 #include "cli/layout.h"
 #include "cli/verbs.h"
 #include "sensor/driver-check.h"
@@ -90,18 +90,6 @@ static int read_number(const char *path)
 	return file && fscanf(file, "%d", &number) == 1 ? number : -1;
 }
 
-static bool has_capability(unsigned capability)
-{
-	_cleanup_fclose_ FILE *file = fopen("/proc/self/status", "re");
-	unsigned long long caps = 0;
-	char line[256];
-
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "CapEff: %llx", &caps) == 1)
-			break;
-	return caps >> capability & 1;
-}
-
 static void look_at_kernel(struct doctor *doctor)
 {
 	const struct driver_check *check = &doctor->check;
@@ -133,7 +121,7 @@ static void look_at_kernel(struct doctor *doctor)
 static void look_at_privileges(struct doctor *doctor)
 {
 	const struct driver_check *check = &doctor->check;
-	bool ptrace = has_capability(CAP_SYS_PTRACE);
+	bool ptrace = check->cap_ptrace;
 	int scope = read_number("/proc/sys/kernel/yama/ptrace_scope");
 
 	find(doctor, "privileges", "CAP_BPF", check->cap_bpf, false, "%s", check->cap_bpf ? "yes" : "no: needed for the driver");
@@ -312,9 +300,7 @@ static void print_json(const struct doctor *doctor)
 		json_array_append_new(advice, json_string(doctor->advice[i]));
 	json_object_set_new(root, "advice", advice);
 	json_object_set_new(root, "live", json_boolean(doctor->live));
-	json_dumpf(root, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-	printf("\n");
-	json_decref(root);
+	json_print(root);
 }
 
 static int verb_doctor_run(int argc, char **argv)

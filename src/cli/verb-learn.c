@@ -9,9 +9,10 @@
 
 #include "base/words.h"
 #include "cli/completeness-print.h"
+#include "cli/json.h"
+#include "cli/layout.h"
 #include "cli/outliers-print.h"
 #include "cli/profile-show.h"
-#include "cli/layout.h"
 #include "cli/progress.h"
 #include "cli/sources.h"
 #include "cli/verbs.h"
@@ -469,41 +470,10 @@ static int learn_all(struct learning *l, struct errmsg *err)
 	return r < 0 ? r : profile_commit(l->profile, err);
 }
 
-static int report(struct learning *l, struct errmsg *err)
+static void print_text(const struct learning *l, const struct counts *counts, const struct completeness *completeness)
 {
-	_cleanup_(completeness_done) struct completeness completeness = { 0 };
-	_cleanup_(counts_done) struct counts counts = { 0 };
 	char lost[48];
-	int r;
 
-	r = profile_counts(l->profile, 0, &counts, err);
-	if (r >= 0)
-		r = completeness_of_profile(l->profile, &completeness, err);
-	if (r < 0)
-		return r;
-	if (l->config->json) {
-		json_t *json = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "traces", (json_int_t)l->learned,
-					 "known", (json_int_t)l->known, "damaged", (json_int_t)l->damaged,
-					 "calls", (json_int_t)l->calls, "sessions", (json_int_t)l->sessions,
-					 "gaps", (json_int_t)l->gaps, "lost", (json_int_t)l->lost);
-
-		json_object_set_new(json, "profile", profile_json(l->profile, &counts));
-		json_object_set_new(json, "completeness",
-				    completeness_json(&completeness, profile_info(l->profile)->arch));
-		json_object_set_new(json, "outliers", l->outliers_json ? TAKE_PTR(l->outliers_json) : json_array());
-		if (*l->calibration.text)
-			json_object_set_new(json, "threshold", json_pack("{s:s,s:f,s:f,s:f,s:f,s:b}", "text", l->calibration.text,
-									 "expected", l->calibration.expected, "low",
-									 l->calibration.low, "high", l->calibration.high, "alike",
-									 l->calibration.thin ? l->calibration.alike :
-											       l->calibration.expected,
-									 "thin", (int)l->calibration.thin));
-		json_object_set_new(json, "outliers_left_out", json_boolean(l->config->leave_out && l->outliers.n));
-		json_dumpf(json, stdout, JSON_INDENT(2));
-		putchar('\n');
-		json_decref(json);
-		return 0;
-	}
 	printf("learned %zu trace%s: %" PRIu64 " calls, %" PRIu64 " session%s", l->learned, l->learned == 1 ? "" : "s", l->calls,
 	       l->sessions, l->sessions == 1 ? "" : "s");
 	if (l->gaps)
@@ -517,13 +487,52 @@ static int report(struct learning *l, struct errmsg *err)
 	if (l->damaged)
 		printf("; %zu damaged and left out", l->damaged);
 	putchar('\n');
-	profile_print_summary(l->profile, &counts, stdout);
-	completeness_print_line(&completeness, stdout);
+	profile_print_summary(l->profile, counts, stdout);
+	completeness_print_line(completeness, stdout);
 	if (*l->calibration.text)
 		layout_printf(stdout, 2, "Threshold: %s\n", l->calibration.text);
-	profile_print_warnings(&counts, l->program, stderr);
+	profile_print_warnings(counts, l->program, stderr);
 	if (l->outliers_text)
 		layout_printf(stderr, 2, "%s: %s", l->program, l->outliers_text);
+}
+
+static json_t *threshold_json(const struct calibration *c)
+{
+	return json_pack("{s:s, s:f, s:f, s:f, s:f, s:b}", "text", c->text, "expected", c->expected, "low", c->low, "high", c->high,
+			 "alike", c->thin ? c->alike : c->expected, "thin", (int)c->thin);
+}
+
+static json_t *report_json(struct learning *l, const struct counts *counts, const struct completeness *completeness)
+{
+	json_t *json = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "traces", (json_int_t)l->learned,
+				 "known", (json_int_t)l->known, "damaged", (json_int_t)l->damaged,
+				 "calls", (json_int_t)l->calls, "sessions", (json_int_t)l->sessions,
+				 "gaps", (json_int_t)l->gaps, "lost", (json_int_t)l->lost);
+
+	json_object_set_new(json, "profile", profile_json(l->profile, counts));
+	json_object_set_new(json, "completeness", completeness_json(completeness, profile_info(l->profile)->arch));
+	json_object_set_new(json, "outliers", l->outliers_json ? TAKE_PTR(l->outliers_json) : json_array());
+	if (*l->calibration.text)
+		json_object_set_new(json, "threshold", threshold_json(&l->calibration));
+	json_object_set_new(json, "outliers_left_out", json_boolean(l->config->leave_out && l->outliers.n));
+	return json;
+}
+
+static int report(struct learning *l, struct errmsg *err)
+{
+	_cleanup_(completeness_done) struct completeness completeness = { 0 };
+	_cleanup_(counts_done) struct counts counts = { 0 };
+	int r;
+
+	r = profile_counts(l->profile, 0, &counts, err);
+	if (r >= 0)
+		r = completeness_of_profile(l->profile, &completeness, err);
+	if (r < 0)
+		return r;
+	if (l->config->json)
+		json_print(report_json(l, &counts, &completeness));
+	else
+		print_text(l, &counts, &completeness);
 	return 0;
 }
 

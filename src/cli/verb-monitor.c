@@ -61,24 +61,12 @@ static int parse_rate(void *data, const char *value, struct errmsg *err)
 static int parse_means(void *data, const char *value, struct errmsg *err)
 {
 	struct monitor_config *config = data;
-	unsigned n = 0;
 
 	memset(config->judge.means, 0, sizeof(config->judge.means));
-	for (const char *at = value; n < MEAN_WINDOWS; at++) {
-		size_t length = strcspn(at, ",");
-		unsigned long long mean;
-		char number[16];
-
-		snprintf(number, sizeof(number), "%.*s", (int)length, at);
-		if (length >= sizeof(number) || parse_uint(number, 1, MEAN_MAX, &mean) < 0)
-			break;
-		config->judge.means[n++] = (unsigned)mean;
-		at += length;
-		if (!*at)
-			return 0;
-	}
-	return errmsg_set(err, -EINVAL, NULL, 0, "--mean takes one to %d lengths from 1 to %d, like 32 or 32,8, not '%s'",
-			  MEAN_WINDOWS, MEAN_MAX, value);
+	if (parse_uint_list(value, 1, MEAN_MAX, config->judge.means, MEAN_WINDOWS) < 0)
+		return errmsg_set(err, -EINVAL, NULL, 0, "--mean takes one to %d lengths from 1 to %d, like 32 or 32,8, not '%s'",
+				  MEAN_WINDOWS, MEAN_MAX, value);
+	return 0;
 }
 
 static int parse_detector(void *data, const char *value, struct errmsg *err)

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "eval/split.h"
+
 struct evaluator {
 	const struct dataset *set;
 	const struct evaluate_config *config;

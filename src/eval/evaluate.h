@@ -63,22 +63,4 @@ int evaluate(const struct dataset *set, const struct evaluate_config *config, st
 struct evaluation *evaluation_free(struct evaluation *evaluation);
 DEFINE_CLEANUP(struct evaluation *, evaluation_free)
 
-/* For evaluate(): scores by one way of dealing out the normals; split.c. */
-
-#define FOLD_TRAINING UINT32_MAX
-
-struct split {
-	uint32_t *fold; /* of every unit that is normal: FOLD_TRAINING, or the fold it is tested in */
-	unsigned folds;
-	bool all;       /* attacks are scored by what all normals teach; else by what the training part teaches */
-};
-
-/* The split as it is in the data set (or into folds), dealt out by seed; anew = whatever the data set's split says. */
-int split_make(const struct dataset *set, unsigned folds, bool anew, uint64_t seed, struct split *ret_split);
-void split_done(struct split *split);
-
-/* scores[detector * n_units + unit]; NAN for units that only taught. */
-int split_score(const struct dataset *set, const struct split *split, const struct evaluate_config *config,
-		parallel_progress_fn *progress, void *progress_data, double *scores, struct errmsg *err);
-
 #endif

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One way of dealing out the normals: who teaches, who is tested, and the scores that come of it. */
+#include "eval/split.h"
+
 #include <math.h>
 #include <pthread.h>
 #include <string.h>
-
-#include "eval/evaluate.h"
 
 void split_done(struct split *split)
 {

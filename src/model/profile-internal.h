@@ -25,9 +25,6 @@ struct profile {
 	struct profile_run found;         /* owns the strings of profile_find_run() */
 };
 
-/* SQLite's error as ours, in words. */
-int profile_error(struct profile *profile, int code, struct errmsg *err);
-
 /* "The file is damaged: fault". */
 int profile_damaged(const struct profile *profile, struct errmsg *err, const char *fault);
 

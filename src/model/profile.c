@@ -53,7 +53,8 @@ static void describe_writer(const char *path, char *text, size_t size)
 	}
 }
 
-int profile_error(struct profile *p, int code, struct errmsg *err)
+/* SQLite's error as ours, in words. */
+static int profile_error(struct profile *p, int code, struct errmsg *err)
 {
 	int system = sqlite3_system_errno(p->db);
 	char writer[128];

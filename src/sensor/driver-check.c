@@ -116,6 +116,7 @@ void driver_check(struct driver_check *ret_check)
 	check.tracefs = can_read_tracefs();
 	check.cap_bpf = admin || caps >> CAP_BPF & 1;
 	check.cap_perfmon = admin || caps >> CAP_PERFMON & 1;
+	check.cap_ptrace = caps >> CAP_SYS_PTRACE & 1;
 	check.confidentiality = locked_down();
 	check.pid_namespace = !stat("/proc/self/ns/pid", &st) && st.st_ino != INIT_PID_NAMESPACE;
 	find_cgroup2(check.cgroup2, sizeof(check.cgroup2));

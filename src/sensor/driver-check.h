@@ -28,6 +28,7 @@ struct driver_check {
 	bool kernel;          /* new enough for the driver at all */
 	bool btf;             /* the kernel describes its types */
 	bool cap_bpf, cap_perfmon; /* the privileges, or root's */
+	bool cap_ptrace;      /* to name the files of other users' processes */
 	bool confidentiality; /* the kernel is locked down against being read */
 	bool preempts;        /* the kernel preempts tasks inside of the driver's programs, and keeps others from running them then */
 	bool tracefs;         /* but those that are attached by way of tracefs run as a whole: it can be read */

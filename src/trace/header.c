@@ -8,7 +8,8 @@
 #include "trace/format.h"
 #include "trace/text.h"
 
-char *header_text(char *rest)
+/* The rest of a line, without blanks around it and unescaped, in place; NULL if there is none or it is not well-formed. */
+static char *header_text(char *rest)
 {
 	char *end;
 

@@ -7,9 +7,6 @@
 
 #define HEADER_START "%Y-%m-%dT%H:%M:%SZ"
 
-/* The rest of a line, without blanks around it and unescaped, in place; NULL if there is none or it is not well-formed. */
-char *header_text(char *rest);
-
 bool header_knows(const char *keyword);
 
 /* One line, already divided behind its keyword. 1: taken, 0: another keyword, -EINVAL, -ENOMEM. */

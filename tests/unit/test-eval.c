@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "eval/evaluate.h"
+#include "eval/split.h"
 #include "../tap.h"
 
 static int by_value(const void *a, const void *b)
