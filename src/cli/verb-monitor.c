@@ -361,10 +361,10 @@ static void print_start(const struct run *run, const char *profile)
 	/* Whose profile it is, unless that is just what is watched: somebody may have taken the wrong one. */
 	if (learned && !strcmp(learned, run->source.title))
 		learned = NULL;
-	fprintf(stderr, "Watching %s against %s (%s%s%s%" PRIu64 " calls learned, sequence length %u).\n",
-		escape_text(title, sizeof(title), run->source.title), escape_text(path, sizeof(path), profile), learned ? "of " : "",
-		learned ? escape_text(application, sizeof(application), learned) : "", learned ? ", " : "",
-		(uint64_t)run->judge.image.header->calls, run->judge.image.header->length);
+	layout_printf(stderr, 2, "Watching %s against %s (%s%s%s%" PRIu64 " calls learned, sequence length %u).\n",
+		      escape_text(title, sizeof(title), run->source.title), escape_text(path, sizeof(path), profile), learned ? "of " : "",
+		      learned ? escape_text(application, sizeof(application), learned) : "", learned ? ", " : "",
+		      (uint64_t)run->judge.image.header->calls, run->judge.image.header->length);
 	fputs(policy->window[1].length ? "Thresholds: " : "Threshold: ", stderr);
 	for (unsigned i = 0; i < MEAN_WINDOWS && policy->window[i].length; i++)
 		fprintf(stderr, i ? ", %.1f %% of %u" : "%.1f %% for the mean of %u calls", limit_percent(policy->window[i].limit),
@@ -377,7 +377,8 @@ static void print_start(const struct run *run, const char *profile)
 	if (run->guarding.guard)
 		fprintf(stderr, "Using the driver (--sensor=ebpf), which scores in the kernel.\n");
 	else if (*run->source.note)
-		fprintf(stderr, "Using the %s sensor (%s).\n", run->source.sensor_name, escape_text(note, sizeof(note), run->source.note));
+		layout_printf(stderr, 2, "Using the %s sensor (%s).\n", run->source.sensor_name,
+			      escape_text(note, sizeof(note), run->source.note));
 	targets_say_waiting(&run->config.source.targets, &run->messages);
 }
 
