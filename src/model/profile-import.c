@@ -89,6 +89,10 @@ static int get_text(const struct importing *m, char **rest, char **ret_text)
 
 			*to = (char)strtoul(digits, NULL, 16);
 			from += 4;
+			if (!*to) {
+				free(text);
+				return bad(m, "a text has no byte 0");
+			}
 		} else {
 			*to = *from++;
 		}
@@ -230,6 +234,8 @@ static int add_run(struct importing *m)
 	if (!m->in_run || m->added)
 		return 0;
 	m->added = true;
+	if (m->run.date < 0)
+		return bad(m, "the learning run that ends here has no date");
 	if (counts_check(&m->counts) < 0)
 		return bad(m, "the learning run that ends here is not what it says: its sequences and its sums do not agree");
 	r = profile_add_run(m->profile, &m->run, &m->counts, m->err);

@@ -204,15 +204,14 @@ static int read_counts(struct profile *p, sqlite3_stmt *statement, struct counts
 static int sum_rows(struct profile *p, sqlite3_stmt *statement, struct summing *s, struct errmsg *err)
 {
 	struct counts counts;
-	int r;
+	int r = 0, more;
 
-	while ((r = profile_step(p, statement, err)) > 0) {
-		r = read_counts(p, statement, &counts, err);
-		if (r < 0)
-			return r;
+	while (r >= 0 && (more = profile_step(p, statement, err)) != 0) {
+		if (more > 0)
+			more = read_counts(p, statement, &counts, err);
+		if (more < 0)
+			return more;
 		r = summing_add(s, &counts);
-		if (r < 0)
-			break;
 	}
 	while (r >= 0 && s->n > 1)
 		r = summing_merge(s);

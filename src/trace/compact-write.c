@@ -27,7 +27,7 @@ struct dictionary {
 struct compact_out {
 	struct event *events;  /* of the block being collected */
 	uint32_t n;
-	bool provisional;      /* what has been collected stands in the file already, at block_at */
+	uint32_t provisional;  /* so many of them stand in the file already, as a block at block_at */
 	uint64_t block_at;
 	unsigned modules, modules_before; /* next to be written; and the same at the beginning of this block */
 	uint64_t total;
@@ -338,6 +338,21 @@ static int write_events(struct trace_writer *writer, struct errmsg *err)
 	return write_block(writer, COMPACT_EVENTS, out->n, (size_t)(at - out->raw), err);
 }
 
+/* There is no room for the block that grew: what stood in its place comes back, for that there was some. */
+static void put_back(struct trace_writer *writer)
+{
+	struct compact_out *out = writer->state;
+	int failed = writer->output.failed;
+	struct errmsg ignored;
+
+	writer->output.failed = 0;
+	out->n = out->provisional;
+	out->modules = out->modules_before;
+	if (output_rewind(&writer->output, out->block_at, &ignored) >= 0)
+		write_events(writer, &ignored);
+	writer->output.failed = failed;
+}
+
 /* Brings the collected events into the file; final: they are done with, else the block may still grow. */
 static int write_collected(struct trace_writer *writer, bool final, struct errmsg *err)
 {
@@ -354,9 +369,13 @@ static int write_collected(struct trace_writer *writer, bool final, struct errms
 	}
 	out->block_at = output_offset(&writer->output);
 	r = write_events(writer, err);
-	if (r < 0)
+	if (r < 0) {
+		if (out->provisional)
+			put_back(writer);
+		out->provisional = 0;
 		return r;
-	out->provisional = !final && output_can_rewind(&writer->output);
+	}
+	out->provisional = !final && output_can_rewind(&writer->output) ? out->n : 0;
 	if (!out->provisional) {
 		out->n = 0;
 		out->modules_before = out->modules;

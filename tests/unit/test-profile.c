@@ -362,6 +362,53 @@ static void check_faults(void)
 	fault("INSERT INTO session_run SELECT hash + 1, run, time, copies FROM session_run", "no calls");
 }
 
+/* One page of the file after the other is overwritten at its beginning, where links to other pages stand. */
+static void check_pages(void)
+{
+	enum { PAGE = 4096, MANY = 20000 };
+	static char data[1 << 20];
+	static struct event many[MANY];
+	struct training *t = training_new(6, INT64_MAX, NULL, NULL);
+	struct profile_run run = { .source = "many" };
+	struct profile *large = NULL;
+	uint64_t seed = 9;
+	unsigned opened = 0, refused_later = 0, wrong = 0;
+	FILE *f;
+	size_t n;
+
+	random_trace(many, MANY, 300, &seed);
+	ok(!training_add(t, many, MANY) && !training_end(t) && !profile_open(path("page.db"), PROFILE_CREATE, &info, &large, &err) &&
+	   !profile_begin(large, &err) && !training_commit(t, large, &run, &err) && !profile_commit(large, &err), "a large run");
+	profile_close(large);
+	training_free(t);
+	f = fopen(path("page.db"), "re");
+	n = f ? fread(data, 1, sizeof(data), f) : 0;
+	if (f)
+		fclose(f);
+	for (size_t page = 1; page < n / PAGE; page++) {
+		struct profile *profile = NULL;
+		struct counts counts = { 0 };
+		char before[4];
+		int r;
+
+		memcpy(before, data + page * PAGE, sizeof(before));
+		memset(data + page * PAGE, 0xff, sizeof(before));
+		write_file(path("page.db"), data, n);
+		memcpy(data + page * PAGE, before, sizeof(before));
+		if (profile_open(path("page.db"), PROFILE_READ, NULL, &profile, &err) < 0)
+			continue;
+		opened++;
+		r = profile_counts(profile, 0, &counts, &err);
+		counts_done(&counts);
+		refused_later += r < 0;
+		/* It says that the file is damaged, and not that something in it were. */
+		wrong += r < 0 && (r != -EBADMSG || !strstr(err.text, "malformed"));
+		profile_close(profile);
+	}
+	ok(opened && refused_later && !wrong, "of %zu damaged pages, %u were met later, and named as such (%u not)", n / PAGE - 1,
+	   refused_later, wrong);
+}
+
 static void check_writers(void)
 {
 	struct profile *profile = NULL;
@@ -463,6 +510,7 @@ int main(void)
 	check_sample();
 	check_files();
 	check_faults();
+	check_pages();
 	check_writers();
 	snprintf(command, sizeof(command), "rm -rf %s", folder);
 	if (system(command))

@@ -305,6 +305,32 @@ static void test_no_room(void)
 	   !memcmp(got, events, n_got * sizeof(*got)), "what was written before is whole: %s", err.text);
 }
 
+/* Nor for a block that grew, which is written where it stood: what had been flushed is not lost for that. */
+static void test_no_room_to_grow(void)
+{
+	_cleanup_(trace_writer_closep) struct trace_writer *writer = NULL;
+	struct rlimit before, limit;
+	uint64_t time = 1000000;
+	char part[80];
+	bool good;
+
+	snprintf(part, sizeof(part), "%s.part", path);
+	for (size_t i = 0; i < 50000; i++)
+		events[i] = random_event(&time, true, 1);
+	getrlimit(RLIMIT_FSIZE, &before);
+	limit = (struct rlimit){ 100000, before.rlim_max };
+	setrlimit(RLIMIT_FSIZE, &limit);
+	good = trace_writer_open(path, TRACE_COMPACT, NULL, NULL, &writer, &err) == 0;
+	for (size_t i = 0; good && i < 1500; i += 500)
+		good = trace_writer_write(writer, events + i, 500, &err) == 0 && trace_writer_flush(writer, &err) == 0;
+	ok(good && trace_writer_write(writer, events + 1500, 48500, &err) == 0 && trace_writer_flush(writer, &err) == -EFBIG,
+	   "no room for a block that grew: %s", err.text);
+	ok(trace_writer_flush(writer, &err) == -EFBIG && trace_writer_finish(writer, &err) == -EFBIG, "nor later");
+	writer = trace_writer_close(writer);
+	setrlimit(RLIMIT_FSIZE, &before);
+	ok(rename(part, path) == 0 && read_back(4096) == -EBADMSG && same(1500), "what was flushed before is there: %s", err.text);
+}
+
 int main(void)
 {
 	const char *folder = temporary_folder();
@@ -317,6 +343,7 @@ int main(void)
 	test_odd();
 	test_writing();
 	test_no_room();
+	test_no_room_to_grow();
 	unlink(path);
 	rmdir(folder);
 	return tap_done();
