@@ -253,7 +253,7 @@ void process_refresh(struct process_info *info)
 int process_status(pid_t tid, struct process_status *ret_status)
 {
 	_cleanup_fclose_ FILE *file = NULL;
-	struct process_status status = { .kernel_thread = true };
+	struct process_status status = { .no_memory = true };
 	char path[64], line[256];
 
 	snprintf(path, sizeof(path), "/proc/%d/status", tid);
@@ -268,12 +268,30 @@ int process_status(pid_t tid, struct process_status *ret_status)
 		sscanf(line, "Uid: %*u %u", &status.uid);
 		sscanf(line, "Threads: %u", &status.threads);
 		if (!strncmp(line, "VmSize:", 7))
-			status.kernel_thread = false; /* it has memory of its own */
+			status.no_memory = false;
 	}
 	if (!status.pid)
 		return -ESRCH;
 	*ret_status = status;
 	return 0;
+}
+
+/* Without memory is also who is about to end. */
+static bool is_kernel_thread(pid_t tid)
+{
+	const unsigned of_the_kernel = 0x00200000; /* PF_KTHREAD */
+	_cleanup_fclose_ FILE *file = NULL;
+	char path[64], line[1024], *name_end;
+	unsigned flags = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
+	file = fopen(path, "re");
+	if (!file || !fgets(line, sizeof(line), file))
+		return false;
+	name_end = strrchr(line, ')');
+	if (name_end)
+		sscanf(name_end + 1, " %*c %*d %*d %*d %*d %*d %u", &flags);
+	return flags & of_the_kernel;
 }
 
 int process_to_follow(pid_t tid, pid_t *ret_pid, struct errmsg *err)
@@ -285,10 +303,10 @@ int process_to_follow(pid_t tid, pid_t *ret_pid, struct errmsg *err)
 	/* A leader can end before its other threads do. */
 	if ((status.state == 'Z' || status.state == 'X') && status.threads < 2)
 		return errmsg_set(err, -ESRCH, NULL, 0, "process %d has ended (a zombie that its parent has not collected)", tid);
-	if (status.state == 'Z' || status.state == 'X')
-		status.kernel_thread = false;
-	if (status.kernel_thread)
+	if (status.no_memory && is_kernel_thread(tid))
 		return errmsg_set(err, -EINVAL, NULL, 0, "process %d is a kernel thread: it makes no system calls", tid);
+	if (status.no_memory && status.threads < 2)
+		return errmsg_set(err, -ESRCH, NULL, 0, "process %d is about to end", tid);
 	if (status.pid == getpid())
 		return errmsg_set(err, -EINVAL, NULL, 0, "process %d is this program: it cannot trace itself", tid);
 	*ret_pid = status.pid; /* any thread stands for its process */

@@ -55,7 +55,7 @@ struct process_status {
 	pid_t tracer;      /* thread, 0 = none */
 	char state;        /* 'Z': zombie ... */
 	unsigned threads;
-	bool kernel_thread;
+	bool no_memory;    /* of the kernel, ended, or about to end */
 	uid_t uid;         /* effective */
 };
 int process_status(pid_t tid, struct process_status *ret_status); /* -errno: there is none */
