@@ -34,6 +34,14 @@ static void check_limits(void)
 	ok(!limits.thin && limits.needed == 300 && limits.effective >= 598 && limits.effective <= 600,
 	   "independent sessions are worth what they are (%.1f)", limits.effective);
 
+	/* Two equal sessions hold the seventh highest peak: either of them would hold it without the other, so six may be above. */
+	peaks[591].copies = 2;
+	policy = windows(32, 0);
+	limits_choose(peaks, 598, 0.01, &policy, &limits);
+	ok(policy.window[0].limit == 5920 && limits.alarms == 6 && fabs(limits.expected - 0.01) < 1e-12,
+	   "a limit that two sessions hold is not lowered by the one that is new");
+	peaks[591].copies = 1;
+
 	/* Both windows: odd ones have the same peak in both, even ones are high in one and low in the other. */
 	policy = windows(32, 8);
 	limits_choose(peaks, 599, 0.01, &policy, &limits);
@@ -72,6 +80,9 @@ static void check_thin(void)
 	limits_choose(peaks, 10, 0.01, &policy, &limits);
 	ok(policy.window[0].limit == 20009 && limits.sessions == 12 && limits.expected == 1. / 11,
 	   "equal sessions are counted, but are worth one");
+	peaks[9].window[0] = COST_MAX - 1;
+	limits_choose(peaks, 10, 0.01, &policy, &limits);
+	ok(policy.window[0].limit == limit_scaled(THRESHOLD_LEAST, 32, 32), "ten sessions do not make a threshold that finds little");
 	peaks[9].window[0] = 60000;
 	limits_choose(peaks, 10, 0.01, &policy, &limits);
 	ok(policy.window[0].limit == limit_scaled(THRESHOLD_LEAST, 32, 32) && limits.alarms == 3,
@@ -86,7 +97,7 @@ static void check_thin(void)
 	many[0].window[0] = COST_MAX - 1;
 	policy = windows(32, 0);
 	limits_choose(many, 40, 0.01, &policy, &limits);
-	ok(policy.window[0].limit == COST_MAX - 1, "one that finds little is kept");
+	ok(policy.window[0].limit == COST_MAX - 1, "among more sessions one that finds little is kept");
 }
 
 static uint64_t state;

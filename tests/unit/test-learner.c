@@ -35,6 +35,12 @@ static int stop(void *data, const struct session *session)
 	return -ECANCELED;
 }
 
+/* Of the first three sessions, not the second one. */
+static int leave_out_second(void *data, const struct session *session)
+{
+	return ++*(int *)data == 2 ? LEARNER_LEAVE_OUT : 0;
+}
+
 static const struct gram *find(const struct counts *counts, unsigned n, const uint16_t *symbols)
 {
 	struct gram gram = { .n = (uint16_t)n };
@@ -250,7 +256,7 @@ static void check_long(void)
 	struct counts counts;
 	struct seen seen = { 0 };
 	struct event event = { .tid = 7, .kind = EVENT_CALL, .call = 3 };
-	int r = 0;
+	int r = 0, sessions = 0;
 
 	learner = learner_new(6, on_session, &seen);
 	for (int i = 0; i < SESSION_MAX + 10; i++)
@@ -260,6 +266,15 @@ static void check_long(void)
 	ok(!learner_counts(learner, &counts) && counts.n_grams == 6 && counts.grams[5].count == SESSION_MAX + 10 - 5 &&
 	   counts.grams[5].sessions == 2 && seen.longest == SESSION_MAX && counts.sessions == 2,
 	   "but its grams go on over the cut");
+	counts_done(&counts);
+	learner_free(learner);
+
+	learner = learner_new(6, leave_out_second, &sessions);
+	for (int i = 0; i < 2 * SESSION_MAX + 10; i++)
+		learner_add(learner, &event, 1);
+	learner_end_trace(learner);
+	ok(!learner_counts(learner, &counts) && counts.calls == SESSION_MAX + 10 && counts.sessions == 2 &&
+	   counts.grams[0].n == 1 && counts.grams[0].count == 2, "behind a part that is left out the past is unknown");
 	counts_done(&counts);
 	learner_free(learner);
 
