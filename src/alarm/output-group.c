@@ -33,10 +33,10 @@ void output_line(const struct explanation *e, const struct output_context *conte
 	if (like) {
 		put_like(grouping, out);
 		fprintf(out, ": %s", explanation_subject(e, text, sizeof(text)));
-		if (e->process.found)
+		if (e->process.found) {
 			fprintf(out, ", %s", grouping->new_user ? "the first by " : "");
-		if (e->process.found)
 			put_user(&e->process, out);
+		}
 	} else {
 		fprintf(out, "call %" PRIu64 ": %s", e->alarm->sequence ? e->alarm->sequence : e->alarm->thread_calls + 1,
 			explanation_headline(e, text, sizeof(text)));

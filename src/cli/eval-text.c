@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <inttypes.h>
-#include <string.h>
 
 #include "cli/eval-report.h"
 
@@ -100,45 +99,51 @@ static void print_resplits(const struct evaluation *evaluation, FILE *out)
 	}
 }
 
-/* One attack, or one kind of them, by every detector. */
-static void print_group(const struct evaluation *evaluation, bool kind, size_t index, FILE *out)
+static void print_traces(const char *name, uint32_t traces, FILE *out)
 {
-	const struct dataset *set = evaluation->set;
-	char name[256];
+	char escaped[256], text[320];
 
-	escape_text(name, sizeof(name), kind ? set->kinds[index] : set->attacks[index].name);
-	for (size_t d = 0; d < evaluation->n_detectors; d++) {
-		const struct detector_result *result = &evaluation->results[d];
-		const struct detection *detection = kind ? &result->kinds[index] : &result->attacks[index];
+	snprintf(text, sizeof(text), "%s, %u %s", escape_text(escaped, sizeof(escaped), name), traces, plural(traces, "trace", "traces"));
+	fprintf(out, "\n%-27s", text);
+	print_rates(out);
+	fprintf(out, "\n");
+}
 
-		if (!d) {
-			fprintf(out, "\n%s, %u %s%*s", name, detection->units, plural(detection->units, "trace", "traces"),
-				MAX(0, 27 - (int)strlen(name) - (detection->units == 1 ? 9 : detection->units < 10 ? 10 :
-					detection->units < 100 ? 11 : 12)), "");
-			print_rates(out);
-			fprintf(out, "\n");
-		}
-		fprintf(out, "%-27s", evaluation->detectors[d].name);
-		for (int i = 0; i < RATES; i++)
-			fprintf(out, "  %5.1f", 100 * detection->share[i]);
-		fprintf(out, "\n");
+static void print_shares(const struct detector *detector, const struct detection *detection, FILE *out)
+{
+	fprintf(out, "%-27s", detector->name);
+	for (int i = 0; i < RATES; i++)
+		fprintf(out, "  %5.1f", 100 * detection->share[i]);
+	fprintf(out, "\n");
+}
+
+static void print_kinds(const struct evaluation *evaluation, FILE *out)
+{
+	fprintf(out, "\nDetected by kind of attack, in %%:\n");
+	for (size_t i = 0; i < evaluation->set->n_kinds; i++) {
+		print_traces(evaluation->set->kinds[i], evaluation->results[0].kinds[i].units, out);
+		for (size_t d = 0; d < evaluation->n_detectors; d++)
+			print_shares(&evaluation->detectors[d], &evaluation->results[d].kinds[i], out);
+	}
+}
+
+static void print_attacks(const struct evaluation *evaluation, FILE *out)
+{
+	fprintf(out, "\nDetected by attack, in %%:\n");
+	for (size_t i = 0; i < evaluation->set->n_attacks; i++) {
+		print_traces(evaluation->set->attacks[i].name, evaluation->results[0].attacks[i].units, out);
+		for (size_t d = 0; d < evaluation->n_detectors; d++)
+			print_shares(&evaluation->detectors[d], &evaluation->results[d].attacks[i], out);
 	}
 }
 
 void eval_report_text(const struct evaluation *evaluation, bool each, FILE *out)
 {
-	const struct dataset *set = evaluation->set;
-
 	print_head(evaluation, out);
 	print_detection(evaluation, out);
 	print_differences(evaluation, out);
 	print_resplits(evaluation, out);
-	fprintf(out, "\nDetected by kind of attack, in %%:\n");
-	for (size_t i = 0; i < set->n_kinds; i++)
-		print_group(evaluation, true, i, out);
-	if (!each)
-		return;
-	fprintf(out, "\nDetected by attack, in %%:\n");
-	for (size_t i = 0; i < set->n_attacks; i++)
-		print_group(evaluation, false, i, out);
+	print_kinds(evaluation, out);
+	if (each)
+		print_attacks(evaluation, out);
 }

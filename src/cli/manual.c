@@ -64,14 +64,36 @@ static void put_options(const struct verb *verb, FILE *out)
 	}
 }
 
-void manual_page(const struct verb *verb, const char *extra, FILE *out)
+static void put_examples(const char *examples, FILE *out)
 {
-	fputs(".TH \"IMSAFE", out);
-	for (const char *c = verb->name, *dash = "\\-"; *c; c++, dash = "")
-		fprintf(out, "%s%s", dash, *c == ' ' ? "\\-" : (char[]){ (char)toupper((unsigned char)*c), '\0' });
-	fprintf(out, "\" 1 \"\" \"ImSafe %s\" \"ImSafe manual\"\n.SH NAME\nimsafe\\-", IMSAFE_VERSION);
+	fputs(".SH EXAMPLES\n.nf\n", out);
+	while (*examples) {
+		size_t n = strcspn(examples, "\n");
+
+		put_roff(examples, n, out);
+		fputc('\n', out);
+		examples += n + (examples[n] == '\n');
+	}
+	fputs(".fi\n", out);
+}
+
+/* A page's name: "imsafe-profile-show", or in capitals. */
+static void put_name(const struct verb *verb, bool capitals, FILE *out)
+{
+	fputs(capitals ? "IMSAFE\\-" : "imsafe\\-", out);
 	for (const char *c = verb->name; *c; c++)
-		fputs(*c == ' ' ? "\\-" : (char[]){ *c, '\0' }, out);
+		if (*c == ' ')
+			fputs("\\-", out);
+		else
+			fputc(capitals ? toupper((unsigned char)*c) : *c, out);
+}
+
+void manual_page(const struct verb *verb, FILE *out)
+{
+	fputs(".TH \"", out);
+	put_name(verb, true, out);
+	fprintf(out, "\" 1 \"\" \"ImSafe %s\" \"ImSafe manual\"\n.SH NAME\n", IMSAFE_VERSION);
+	put_name(verb, false, out);
 	fputs(" \\- ", out);
 	put_roff(verb->summary, strlen(verb->summary), out);
 	fprintf(out, "\n.SH SYNOPSIS\n\\fBimsafe %s\\fR ", verb->name);
@@ -83,18 +105,7 @@ void manual_page(const struct verb *verb, const char *extra, FILE *out)
 		put_text((*sub)->summary, out);
 	}
 	put_options(verb, out);
-	if (extra)
-		fputs(extra, out);
-	if (verb->examples) {
-		fputs(".SH EXAMPLES\n.nf\n", out);
-		for (const char *line = verb->examples; *line;) {
-			size_t n = strcspn(line, "\n");
-
-			put_roff(line, n, out);
-			fputc('\n', out);
-			line += n + (line[n] == '\n');
-		}
-		fputs(".fi\n", out);
-	}
+	if (verb->examples)
+		put_examples(verb->examples, out);
 	fputs(".SH SEE ALSO\n.BR imsafe (1)\n", out);
 }

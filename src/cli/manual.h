@@ -7,7 +7,7 @@
 
 #include "base/options.h"
 
-/* A manual page in man(7) of one verb; extra (may be NULL) is man source put before SEE ALSO. */
-void manual_page(const struct verb *verb, const char *extra, FILE *out);
+/* A manual page in man(7) of one verb. */
+void manual_page(const struct verb *verb, FILE *out);
 
 #endif

@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* imsafe help: the verbs, one verb, and the same for man and for shells. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/cleanup.h"
 #include "cli/completion.h"
 #include "cli/manual.h"
 #include "cli/verbs.h"
 
 struct help_config {
-	const char *man, *extra, *completion;
+	const char *man, *completion;
 };
 
 static const struct option_spec options[] = {
 	OPTION_STRING(0, "man", "VERB", struct help_config, man, "print the manual page of a verb (\"profile show\" for a sub-verb)"),
-	OPTION_STRING(0, "extra", "FILE", struct help_config, extra, "with --man: more sections, in man source"),
 	OPTION_STRING(0, "completion", "bash|zsh|fish", struct help_config, completion, "print that shell's completion script"),
 	OPTION_END
 };
@@ -57,64 +56,43 @@ const struct verb *verb_find(const struct verb *const *list, const char *name)
 	return NULL;
 }
 
-static char *read_whole(const char *path, char *buffer, size_t size, struct errmsg *err)
+static int explain_verb(const struct help_config *config, char **words, int n, struct errmsg *err)
 {
-	_cleanup_fclose_ FILE *file = fopen(path, "re");
-	size_t n;
+	const char *name = config->man ? config->man : words[0];
+	const struct verb *verb = verb_find(verbs, name);
+	char program[64];
 
-	if (!file) {
-		errmsg_errno(err, -errno, path, "cannot be opened");
-		return NULL;
-	}
-	n = fread(buffer, 1, size - 1, file);
-	buffer[n] = '\0';
-	return buffer;
+	if (verb && verb->subverbs && !config->man && n > 1)
+		verb = verb_find(verb->subverbs, words[1]);
+	if (!verb)
+		return errmsg_set(err, -ENOENT, NULL, 0, "there is no verb '%s'; 'imsafe help' lists them", name);
+	snprintf(program, sizeof(program), "imsafe %s", verb->name);
+	if (config->man)
+		manual_page(verb, stdout);
+	else
+		options_help(verb, program, stdout);
+	return 0;
 }
 
 static int verb_help_run(int argc, char **argv)
 {
-	static char extra[65536];
 	struct help_config config = { 0 };
 	struct errmsg err = { 0 };
-	const struct verb *verb;
-	char program[64];
 	int rest = 0, r;
 
 	r = options_parse(&verb_help, argc, argv, &config, false, &rest, &err);
 	if (r > 0)
 		return EXIT_OK;
-	if (r < 0)
-		goto fail;
-	if (config.completion) {
-		if (completion_script(verbs, config.completion, stdout) == 0)
-			return EXIT_OK;
-		errmsg_set(&err, -ENOENT, NULL, 0, "no completion for the shell '%s'; there is bash, zsh, fish", config.completion);
-		goto fail;
-	}
-	if (!config.man && rest == argc) {
+	if (r >= 0 && config.completion) {
+		r = completion_script(verbs, config.completion, stdout);
+		if (r < 0)
+			errmsg_set(&err, r, NULL, 0, "no completion for the shell '%s'; there is bash, zsh, fish", config.completion);
+	} else if (r >= 0 && (config.man || rest < argc)) {
+		r = explain_verb(&config, argv + rest, argc - rest, &err);
+	} else if (r >= 0) {
 		verbs_usage(stdout);
-		return EXIT_OK;
 	}
-	verb = verb_find(verbs, config.man ? config.man : argv[rest]);
-	if (verb && !config.man && rest + 1 < argc && verb->subverbs)
-		verb = verb_find(verb->subverbs, argv[rest + 1]);
-	if (!verb) {
-		errmsg_set(&err, -ENOENT, NULL, 0, "there is no verb '%s'; 'imsafe help' lists them",
-			   config.man ? config.man : argv[rest]);
-		goto fail;
-	}
-	if (!config.man) {
-		snprintf(program, sizeof(program), "imsafe %s", verb->name);
-		options_help(verb, program, stdout);
-	} else if (!config.extra) {
-		manual_page(verb, NULL, stdout);
-	} else if (read_whole(config.extra, extra, sizeof(extra), &err)) {
-		manual_page(verb, extra, stdout);
-	} else {
-		goto fail;
-	}
-	return EXIT_OK;
-fail:
-	errmsg_print(&err, stderr, argv[0]);
-	return EXIT_ERROR;
+	if (r < 0)
+		errmsg_print(&err, stderr, argv[0]);
+	return r < 0 ? EXIT_ERROR : EXIT_OK;
 }
