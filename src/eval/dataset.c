@@ -9,7 +9,8 @@
 #include "model/learner.h"
 #include "trace/trace.h"
 
-#define EVENTS 4096
+#define EVENTS    4096
+#define DEPTH_MAX 8 /* of folders below that of a role */
 
 static const char *const role_folders[][2] = {
 	[ROLE_TRAINING] = { "training", "train" },
@@ -141,6 +142,14 @@ static int add_attack(struct dataset *set, const char *name, uint32_t *ret_attac
 	return add_kind(set, name, &attack->kind);
 }
 
+/* A pipe, say, which to open would be to wait. */
+static bool is_special(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && !S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode);
+}
+
 /* All files under a folder, in order of name. Right under attack/, each name is an attack of its own. */
 static int find_files(struct loader *l, const char *folder, enum role role, int depth, uint32_t attack, struct errmsg *err)
 {
@@ -152,12 +161,15 @@ static int find_files(struct loader *l, const char *folder, enum role role, int 
 	for (int i = 0; i < n && r >= 0; i++) {
 		_cleanup_free_ char *path = join(folder, list[i]->d_name);
 
+		if (path && is_special(path))
+			continue;
 		if (path && role == ROLE_ATTACK && !depth)
 			r = add_attack(l->set, list[i]->d_name, &attack);
 		if (!path || r < 0)
 			r = errmsg_errno(err, -ENOMEM, folder, "cannot list");
 		else if (is_folder(path))
-			r = depth < 8 ? find_files(l, path, role, depth + 1, attack, err) : 0;
+			r = depth < DEPTH_MAX ? find_files(l, path, role, depth + 1, attack, err) :
+						errmsg_set(err, -ELOOP, path, 0, "folders lie too deep in each other");
 		else if (add_entry(l, path, role, attack) < 0)
 			r = errmsg_errno(err, -ENOMEM, folder, "cannot list");
 	}
