@@ -237,6 +237,13 @@ static void parse_alarm(const char *at, struct log_record *record)
 		record->over = (uint32_t)over;
 }
 
+/* The first word; those after it mean nothing. */
+static const char *first_word(const char *text, char buffer[32])
+{
+	snprintf(buffer, 32, "%.*s", (int)MIN(strcspn(text, " \t"), (size_t)31), text);
+	return buffer;
+}
+
 /* "# key: value" at the head, "# alarm ..." in place; anything else is a comment for people. 1 if it is a record. */
 static int parse_comment(struct log_reader *reader, const char *line, struct log_record *record)
 {
@@ -249,6 +256,7 @@ static int parse_comment(struct log_reader *reader, const char *line, struct log
 	};
 	struct log_info *info = &reader->info;
 	const char *comment = line + 1 + strspn(line + 1, " "), *value, *at;
+	char word[32];
 
 	for (unsigned i = 0; i < ARRAY_SIZE(words); i++) {
 		uint64_t pid;
@@ -272,7 +280,7 @@ static int parse_comment(struct log_reader *reader, const char *line, struct log
 	} else if (value_of(comment, "profile:", &value)) {
 		keep_text(&reader->profile, &info->profile, value);
 	} else if (value_of(comment, "detector:", &value)) {
-		keep_text(&reader->detector, &info->detector, value);
+		keep_text(&reader->detector, &info->detector, first_word(value, word));
 	} else if (value_of(comment, "mean:", &value)) {
 		parse_means(value, info);
 	} else if (value_of(comment, "threshold:", &value)) {
@@ -283,7 +291,7 @@ static int parse_comment(struct log_reader *reader, const char *line, struct log
 		get_number(value, UINT16_MAX, &calls);
 		info->min_calls = (unsigned)calls;
 	} else if (value_of(comment, "arch:", &value)) {
-		int arch = arch_by_name(value);
+		int arch = arch_by_name(first_word(value, word));
 
 		info->arch = arch < 0 ? ARCH_UNKNOWN : (enum syscall_arch)arch;
 	} else if (value_of(comment, "start:", &value)) {
@@ -306,6 +314,8 @@ int log_reader_next(struct log_reader *reader, struct log_record *ret_record, st
 		if (strlen(line) != length)
 			return bad_line(reader, err, "there is a zero byte in the line; is this a monitor log?");
 		if (*line == '#') {
+			while (line[length - 1] == '\r')
+				line[--length] = '\0';
 			if (parse_comment(reader, line, ret_record))
 				return 1;
 		} else if (!at_end(line)) {

@@ -128,6 +128,28 @@ static void test_bad(void)
 	ok(BLAMED("") == 0, "nothing");
 }
 
+/* Lines may end as elsewhere, and say more than is known here. */
+static void test_comments(void)
+{
+	static const char text[] = "# imsafe monitor log 1\r\n# application: /bin/a b\r\n# arch: x86_64\r\n# detector: sequences for short\r\n"
+				   "# mean: 8 4\r\n# threshold: 60.00 30.00 of 100\r\n# start: 2026-01-01T00:00:00Z (UTC)\r\n"
+				   "# min-calls: 12\r\n1 9 45 100.00 97.5\r\n# gap 1 9 3\r\n";
+	_cleanup_(log_reader_closep) struct log_reader *reader = NULL;
+	const struct log_info *info;
+	struct log_record record;
+	struct errmsg err = { 0 };
+
+	write_text(text, sizeof(text) - 1);
+	ok(log_reader_open(path, &reader, &err) == 0 && log_reader_next(reader, &record, &err) == 1 && record.kind == LOG_CALL,
+	   "a log whose lines end with a carriage return");
+	info = log_reader_info(reader);
+	ok(info->arch == ARCH_X86_64 && info->detector && !strcmp(info->detector, "sequences") && info->means[1] == 4 &&
+	   info->thresholds[1] == 30 && !info->means[2] && info->start == 1767225600 && info->min_calls == 12, "says all it says");
+	ok(info->application && !strcmp(info->application, "/bin/a b"), "texts go to the end of their line");
+	ok(log_reader_next(reader, &record, &err) == 1 && record.kind == LOG_GAP && record.lost == 3 &&
+	   log_reader_next(reader, &record, &err) == 0, "and its gap");
+}
+
 static void test_full(void)
 {
 	struct log_info info = { .means = { 8 }, .thresholds = { 50 } };
@@ -151,6 +173,7 @@ int main(void)
 	test_round_trip();
 	test_cut();
 	test_bad();
+	test_comments();
 	test_full();
 	unlink(path);
 	return tap_done();
