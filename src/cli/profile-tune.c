@@ -9,6 +9,7 @@
 
 #include "cli/chart.h"
 #include "cli/json.h"
+#include "cli/layout.h"
 #include "cli/progress.h"
 #include "cli/verbs.h"
 #include "model/calibrate.h"
@@ -265,12 +266,14 @@ static void recommend(const struct tune *tune, double rate, const struct profile
 	const struct tune_choice *best = &tune->choices[tune->best], *here = find_choice(tune, info->length, best);
 	char means[48];
 
-	printf("\nRecommended: --mean %s", means_text(best->means, means));
+	means_text(best->means, means);
+	putchar('\n');
 	if (best->length == info->length)
-		printf(", and the sequence length as it is, %u.\n", info->length);
+		layout_printf(stdout, 2, "Recommended: --mean %s, and the sequence length as it is, %u.", means, info->length);
 	else
-		printf(", and a new profile learned with --length %u (this one has %u): of all segments %.0f %% are found instead of "
-		       "%.0f %%.\n", best->length, info->length, 100 * best->score, here ? 100 * here->score : 0);
+		layout_printf(stdout, 2, "Recommended: --mean %s, and a new profile learned with --length %u (this one has %u): of all segments "
+			      "%.0f %% are found instead of %.0f %%.", means, best->length, info->length, 100 * best->score,
+			      here ? 100 * here->score : 0);
 	for (int kind = 0; kind < TUNE_KINDS; kind++) {
 		unsigned half = 0;
 
@@ -279,14 +282,14 @@ static void recommend(const struct tune *tune, double rate, const struct profile
 		if (!tune->kinds[kind])
 			continue;
 		if (half)
-			printf("It finds at least half of the segments of %u call%s or more (%s).\n", half, half == 1 ? "" : "s", kind_names[kind]);
+			layout_printf(stdout, 2, "It finds at least half of the segments of %u call%s or more (%s).", half, half == 1 ? "" : "s", kind_names[kind]);
 		else
-			printf("It finds fewer than half of the segments even of %u calls (%s).\n",
-			       tune_segments[TUNE_SEGMENTS - 1], kind_names[kind]);
+			layout_printf(stdout, 2, "It finds fewer than half of the segments even of %u calls (%s).",
+				      tune_segments[TUNE_SEGMENTS - 1], kind_names[kind]);
 	}
 	if (best->alarms > 1.2 * rate)
-		printf("The profile's %.0f sessions are too few to keep false alarms at %g %%; more training makes this advice surer.\n",
-		       tune->sessions, 100 * rate);
+		layout_printf(stdout, 2, "The profile's %.0f sessions are too few to keep false alarms at %g %%; more training makes this "
+			      "advice surer.", tune->sessions, 100 * rate);
 }
 
 /* Why there is nothing to recommend: the thresholds would be guesses, and so would be what they find. */
@@ -294,12 +297,13 @@ static void print_thin(const struct tune *tune, const struct tune_config *config
 {
 	double expected = tune->choices[tune->best].alarms, needed = ceil(3 / config->rate);
 
-	printf("No recommendation: %.0f sessions are too few to set thresholds by. For false alarms in %g %% of sessions, %.1f %% are to be\n"
-	       "expected with any choice. Learn more sessions: about %.0f independent ones would do for this rate.\n",
-	       tune->sessions, 100 * config->rate, 100 * expected, needed);
+	layout_printf(stdout, 0, "No recommendation: %.0f sessions, in %.0f groups of similar ones, are too few to set thresholds by. With any "
+		      "choice false alarms are to be expected in %.1f %% of sessions, not in %g %%. Learn more sessions: about %.0f that are "
+		      "independent of each other would do for this rate.", tune->sessions, tune->folds, 100 * expected, 100 * config->rate,
+		      needed);
 	if (expected < 0.5)
-		printf("Or compare at a rate that these sessions can carry: --rate %.0f%%.\n", ceil(100 * expected));
-	printf("Until then, the defaults are a good start.\n");
+		layout_printf(stdout, 0, "Or compare at a rate that these sessions can carry: --rate %.0f%%.", ceil(100 * expected));
+	layout_print("Until then, the defaults are a good start.", 0, stdout);
 }
 
 static void print_tune(const struct tune *tune, const struct tune_config *config, const struct profile_info *info)
@@ -311,8 +315,8 @@ static void print_tune(const struct tune *tune, const struct tune_config *config
 		print_thin(tune, config);
 		return;
 	}
-	printf("At false alarms in %g %% of sessions, from %.0f sessions in %.0f groups of similar ones. How many of 100 foreign\n"
-	       "segments of so many calls raise an alarm:\n\n", 100 * config->rate, tune->sessions, tune->folds);
+	layout_printf(stdout, 0, "At false alarms in %g %% of sessions, from %.0f sessions in %.0f groups of similar ones. How many of 100 "
+		      "foreign segments of so many calls raise an alarm:\n\n", 100 * config->rate, tune->sessions, tune->folds);
 	print_head(tune, "mean length");
 	for (size_t i = 0; i < tune->n; i++)
 		if (tune->choices[i].length == best->length)
@@ -392,8 +396,8 @@ static int draw(const struct tune *tune, const struct tune_config *config, const
 		}
 		n++;
 	}
-	snprintf(subtitle, sizeof(subtitle), "sequence length %u, false alarms in %g %% of sessions; dashed: the application's own calls in no order",
-		 best->length, 100 * config->rate);
+	snprintf(subtitle, sizeof(subtitle), "sequence length %u, false alarms in %.3g %% of sessions%s; dashed: the application's own calls in no order",
+		 best->length, 100 * (tune->thin ? best->alarms : config->rate), tune->thin ? " (too few for less)" : "");
 	chart = (struct chart){
 		.title = "Foreign segments found", .subtitle = subtitle,
 		.x = { .label = "calls in the segment", .min = 1, .max = 100, .logarithmic = true },
