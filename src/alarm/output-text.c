@@ -201,6 +201,8 @@ static struct widths measure_table(const struct text *t, const bool chosen[HISTO
 	}
 	if (width < widths.call + widths.seen + widths.site + 34 + 8)
 		widths.site = 0;
+	if (width < 2 + widths.call + 2 + 16 + 2 + widths.seen)
+		widths.call = 14; /* longer names are cut */
 	widths.expected = width - 2 - widths.call - 2 - widths.seen - 2 - (widths.site ? widths.site + 2 : 0);
 	widths.expected = MIN(MAX(widths.expected, 16U), 36U);
 	return widths;

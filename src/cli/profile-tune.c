@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -211,16 +212,22 @@ static const char *means_text(const unsigned means[MEAN_WINDOWS], char buffer[48
 	return buffer;
 }
 
-static void print_head(const struct tune *tune, const char *first)
+#define TABLE_COLUMNS 39 /* before the kinds of segments */
+#define KIND_COLUMNS  30
+
+/* Of the kinds of segments, those that stand side by side. */
+struct columns {
+	int kinds[TUNE_KINDS];
+	unsigned n;
+};
+
+static void print_head(const struct columns *columns, const char *first)
 {
 	printf("  %-12s %-17s alarms", first, "threshold");
-	for (int kind = 0; kind < TUNE_KINDS; kind++)
-		if (tune->kinds[kind])
-			printf(" | %-27s", kind_names[kind]);
+	for (unsigned i = 0; i < columns->n; i++)
+		printf(" | %-*s", i + 1 < columns->n ? KIND_COLUMNS - 3 : 0, kind_names[columns->kinds[i]]);
 	printf("\n  %-12s %-17s       ", "", "");
-	for (int kind = 0; kind < TUNE_KINDS; kind++) {
-		if (!tune->kinds[kind])
-			continue;
+	for (unsigned i = 0; i < columns->n; i++) {
 		printf(" |");
 		for (int s = 0; s < TUNE_SEGMENTS; s++)
 			printf("%4u", tune_segments[s]);
@@ -228,7 +235,7 @@ static void print_head(const struct tune *tune, const char *first)
 	putchar('\n');
 }
 
-static void print_choice(const struct tune *tune, const struct tune_choice *choice, const char *first)
+static void print_choice(const struct tune *tune, const struct tune_choice *choice, const struct columns *columns, const char *first)
 {
 	char threshold[48];
 	size_t n = 0;
@@ -238,12 +245,10 @@ static void print_choice(const struct tune *tune, const struct tune_choice *choi
 	snprintf(threshold + n, sizeof(threshold) - n, " %%");
 	printf("%c %-12s %-17s %5.1f%%", choice == &tune->choices[tune->best] ? '*' : ' ', first, threshold,
 	       100 * choice->alarms);
-	for (int kind = 0; kind < TUNE_KINDS; kind++) {
-		if (!tune->kinds[kind])
-			continue;
+	for (unsigned i = 0; i < columns->n; i++) {
 		printf(" |");
 		for (int s = 0; s < TUNE_SEGMENTS; s++)
-			printf("%4.0f", 100 * choice->found[kind][s]);
+			printf("%4.0f", 100 * choice->found[columns->kinds[i]][s]);
 	}
 	putchar('\n');
 }
@@ -251,6 +256,45 @@ static void print_choice(const struct tune *tune, const struct tune_choice *choi
 static bool same_means(const struct tune_choice *a, const struct tune_choice *b)
 {
 	return !memcmp(a->means, b->means, sizeof(a->means));
+}
+
+/* The recommended choice among those with its sequence length, or among those with its mean lengths. */
+static void print_rows(const struct tune *tune, const struct columns *columns, bool by_length)
+{
+	const struct tune_choice *best = &tune->choices[tune->best];
+	char text[48];
+
+	print_head(columns, by_length ? "seq. length" : "mean length");
+	for (size_t i = 0; i < tune->n; i++) {
+		const struct tune_choice *choice = &tune->choices[i];
+
+		if (by_length && same_means(choice, best)) {
+			snprintf(text, sizeof(text), "%u", choice->length);
+			print_choice(tune, choice, columns, text);
+		} else if (!by_length && choice->length == best->length) {
+			print_choice(tune, choice, columns, means_text(choice->means, text));
+		}
+	}
+}
+
+/* As many kinds of segments side by side as the terminal has room for. */
+static void print_table(const struct tune *tune, bool by_length)
+{
+	unsigned width = layout_width(stdout, UINT_MAX), room = MIN(MAX((width - TABLE_COLUMNS) / KIND_COLUMNS, 1U), (unsigned)TUNE_KINDS);
+	struct columns columns = { .n = 0 };
+	bool first = true;
+
+	for (int kind = 0; kind <= TUNE_KINDS; kind++) {
+		if (columns.n == room || (kind == TUNE_KINDS && columns.n)) {
+			if (!first)
+				putchar('\n');
+			print_rows(tune, &columns, by_length);
+			columns.n = 0;
+			first = false;
+		}
+		if (kind < TUNE_KINDS && tune->kinds[kind])
+			columns.kinds[columns.n++] = kind;
+	}
 }
 
 static const struct tune_choice *find_choice(const struct tune *tune, unsigned length, const struct tune_choice *means)
@@ -317,18 +361,10 @@ static void print_tune(const struct tune *tune, const struct tune_config *config
 	}
 	layout_printf(stdout, 0, "At false alarms in %g %% of sessions, from %.0f sessions in %.0f groups of similar ones. How many of 100 "
 		      "foreign segments of so many calls raise an alarm:\n\n", 100 * config->rate, tune->sessions, tune->folds);
-	print_head(tune, "mean length");
-	for (size_t i = 0; i < tune->n; i++)
-		if (tune->choices[i].length == best->length)
-			print_choice(tune, &tune->choices[i], means_text(tune->choices[i].means, text));
+	print_table(tune, false);
 	if (config->n_lengths > 1) {
 		printf("\nWith mean length %s:\n\n", means_text(best->means, text));
-		print_head(tune, "seq. length");
-		for (size_t i = 0; i < tune->n; i++)
-			if (same_means(&tune->choices[i], best)) {
-				snprintf(text, sizeof(text), "%u", tune->choices[i].length);
-				print_choice(tune, &tune->choices[i], text);
-			}
+		print_table(tune, true);
 	}
 	recommend(tune, config->rate, info);
 }

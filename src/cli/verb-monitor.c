@@ -356,7 +356,8 @@ static void print_start(const struct run *run, const char *profile)
 {
 	const struct policy *policy = &run->judge.policy;
 	const char *learned = profile_info(run->judge.profile)->application;
-	char path[1024], title[1200], application[1200], note[1200];
+	char path[1024], title[1200], application[1200], note[1200], means[MEAN_WINDOWS * 64];
+	size_t n = 0;
 
 	/* Whose profile it is, unless that is just what is watched: somebody may have taken the wrong one. */
 	if (learned && !strcmp(learned, run->source.title))
@@ -365,11 +366,10 @@ static void print_start(const struct run *run, const char *profile)
 		      escape_text(title, sizeof(title), run->source.title), escape_text(path, sizeof(path), profile), learned ? "of " : "",
 		      learned ? escape_text(application, sizeof(application), learned) : "", learned ? ", " : "",
 		      (uint64_t)run->judge.image.header->calls, run->judge.image.header->length);
-	fputs(policy->window[1].length ? "Thresholds: " : "Threshold: ", stderr);
 	for (unsigned i = 0; i < MEAN_WINDOWS && policy->window[i].length; i++)
-		fprintf(stderr, i ? ", %.1f %% of %u" : "%.1f %% for the mean of %u calls", limit_percent(policy->window[i].limit),
-			policy->window[i].length);
-	fprintf(stderr, "; %s.%s\n", run->judge.origin, policy->foreign ? "" : " Foreign calls are not looked at.");
+		n += (size_t)snprintf(means + n, sizeof(means) - n, i ? ", %.1f %% of %u" : "%.1f %% for the mean of %u calls",
+				      limit_percent(policy->window[i].limit), policy->window[i].length);
+	layout_printf(stderr, 2, "%s: %s; %s.%s\n", policy->window[1].length ? "Thresholds" : "Threshold", means, run->judge.origin, policy->foreign ? "" : " Foreign calls are not looked at.");
 	if (*run->judge.promise) {
 		fputs("  ", stderr);
 		words_wrap(run->judge.promise, 2, 2, layout_width(stderr, UINT_MAX), stderr);
