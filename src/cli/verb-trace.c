@@ -251,13 +251,14 @@ static int open_waiting_writers(struct recording *recording, struct errmsg *err)
 	return open_writers(recording, err);
 }
 
-/* A recording cannot be made again: its file stays when it cannot be written any more. */
-static int say_what_stays(struct recording *recording, int error)
+/* A recording cannot be made again: what there is of its file stays when it cannot be written any more. */
+static int say_what_stays(int error, struct errmsg *err)
 {
-	struct errmsg *err = recording->err;
 	size_t n = strlen(err->text);
+	struct stat st;
 
-	if (error == -ENOSPC || error == -EDQUOT || error == -EFBIG || error == -EIO)
+	if ((error == -ENOSPC || error == -EDQUOT || error == -EFBIG || error == -EIO) && *err->file &&
+	    stat(err->file, &st) == 0 && S_ISREG(st.st_mode) && st.st_size)
 		snprintf(err->text + n, sizeof(err->text) - n, "; it stays, and 'imsafe trace FILE -o NEW' makes a trace of what it has");
 	return error;
 }
@@ -274,9 +275,8 @@ static int on_events(void *data, const struct event *events, size_t n)
 	recording->unflushed = true;
 	for (size_t i = 0; i < recording->n_writers; i++) {
 		r = trace_writer_write(recording->writers[i], events, n, recording->err);
-
 		if (r < 0)
-			return recording->sensor ? say_what_stays(recording, r) : r;
+			return r;
 	}
 	return 0;
 }
@@ -406,7 +406,7 @@ static int trace_live(struct recording *recording, struct errmsg *err)
 	finished = finish(recording, r < 0 ? NULL : err);
 	if (r >= 0 && finished >= 0)
 		say_result(recording, (double)(clock_ns() - start) / 1e9);
-	return MIN(r, finished);
+	return say_what_stays(MIN(r, finished), err);
 }
 
 /* A recording that was cut off is made whole by converting it. Its name's ".part" is what we write to, too. */

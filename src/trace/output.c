@@ -207,7 +207,7 @@ int output_finish(struct output *output, struct errmsg *err)
 
 void output_close(struct output *output, bool keep)
 {
-	if (output->part && output->fd >= 0 && !keep)
+	if (output->part && output->fd >= 0 && (!keep || !MAX(output->size, output->written)))
 		unlink(output->part);
 	closep(&output->fd);
 	free(output->part);

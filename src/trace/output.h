@@ -39,7 +39,7 @@ bool output_can_rewind(const struct output *output);
 uint64_t output_offset(const struct output *output);
 int output_rewind(struct output *output, uint64_t offset, struct errmsg *err);
 
-/* Without finish: the .part file stays if keep, else it is removed. */
+/* Without finish: the .part file stays if keep and there is anything in it, else it is removed. */
 void output_close(struct output *output, bool keep);
 
 /* Room for n more bytes (at most OUTPUT_SIZE) at buffer + used, after a flush if need be. */
