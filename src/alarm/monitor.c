@@ -223,7 +223,7 @@ static int add_other(struct monitor *monitor, const struct event *event)
 		return 0;
 	case EVENT_GAP:
 		monitor->stats.gaps++;
-		monitor->stats.lost += event->lost;
+		monitor->stats.lost = event_add_lost(monitor->stats.lost, event->lost);
 		if (monitor->callbacks.gap)
 			monitor->callbacks.gap(monitor->callbacks.data, monitor->stats.calls, event);
 		if (!event->tid) {

@@ -41,12 +41,14 @@ int date_parse(const char *text, int64_t *ret_date)
 		return 0;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
-		struct tm tm = { .tm_isdst = -1 };
+		struct tm tm = { .tm_isdst = -1 }, asked;
 		const char *end = strptime(text, formats[i], &tm);
 
 		if (end && !*end) {
+			asked = tm;
 			*ret_date = mktime(&tm);
-			return *ret_date < 0 ? -EINVAL : 0;
+			/* A day that its month does not have would become one of the next. */
+			return *ret_date < 0 || tm.tm_mday != asked.tm_mday ? -EINVAL : 0;
 		}
 	}
 	return -EINVAL;

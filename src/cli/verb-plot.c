@@ -216,7 +216,7 @@ static int add_record(struct plot *plot, const struct log_record *record)
 				  mark_label(plot, record->over));
 	case LOG_GAP:
 		plot->gaps++;
-		plot->lost += record->lost;
+		plot->lost = event_add_lost(plot->lost, record->lost);
 		return add_marker(plot, CHART_MARK_GAP, record->sequence, NULL);
 	case LOG_CLOSED:
 	case LOG_START:

@@ -101,7 +101,7 @@ static void count(struct recording *recording, const struct event *event)
 	switch (event->kind) {
 	case EVENT_GAP:
 		recording->gaps++;
-		recording->lost += event->lost;
+		recording->lost = event_add_lost(recording->lost, event->lost);
 		return;
 	case EVENT_EXIT:
 		if (recording->threads)

@@ -102,4 +102,10 @@ static inline int event_is_foreign(__u8 origin)
 	return (origin & EVENT_FROM(0x0f, 0x03)) >= ORIGIN_ANON; /* a foreign ABI stands in higher bits */
 }
 
+/* Sums up what gaps say; a trace may say anything, and a sum that wraps would say less. */
+static inline __u64 event_add_lost(__u64 sum, __u64 lost)
+{
+	return lost < ~sum ? sum + lost : ~0ULL;
+}
+
 #endif

@@ -78,7 +78,7 @@ static int replay_dispatch(struct sensor *sensor, sensor_event_fn *fn, void *dat
 			if (replay->origins && EVENT_ORIGIN(event->origin) == ORIGIN_UNKNOWN)
 				replay->stats.unknown_origins++;
 		} else if (event->kind == EVENT_GAP) {
-			replay->stats.lost += event->lost;
+			replay->stats.lost = event_add_lost(replay->stats.lost, event->lost);
 		}
 	}
 	r = fn(data, replay->events, (size_t)n);

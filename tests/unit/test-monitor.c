@@ -188,6 +188,9 @@ static void test_gaps(void)
 	ok(seen.last.verdict.flags & VERDICT_TAINTED, "a gap without a thread concerns all");
 	monitor_stats(monitor, &stats);
 	ok(seen.gaps == 2 && stats.gaps == 2 && stats.lost == 16, "gaps and lost calls are counted");
+	gap(monitor, 0, UINT64_MAX - 3);
+	monitor_stats(monitor, &stats);
+	ok(stats.lost == UINT64_MAX, "and their sum never becomes less");
 }
 
 static void test_foreign(void)
