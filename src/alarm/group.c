@@ -5,7 +5,7 @@
 
 #include "trace/thread-table.h"
 
-/* Files that foreign calls came from; beyond, none is like another. */
+/* Files that foreign calls came from; what comes from further ones is like nothing. */
 #define MODULES_MAX 1024
 /* The driver does not tell when threads end: those of so many open episodes are forgotten together. */
 #define EPISODES_MAX 65536
@@ -64,7 +64,8 @@ struct groups *groups_free(struct groups *groups)
 /* The same file has the same number in all streams. 0: it is in none, or there are too many to tell. */
 static unsigned module_number(struct groups *groups, const char *path, const char *build_id)
 {
-	int r = groups->modules.n < MODULES_MAX ? modules_add(&groups->modules, path, build_id, 0, 0) : 0;
+	unsigned known = modules_find(&groups->modules, path, build_id, 0, 0);
+	int r = known ? (int)known : groups->modules.n < MODULES_MAX ? modules_add(&groups->modules, path, build_id, 0, 0) : 0;
 
 	return r > 0 ? (unsigned)r : 0;
 }

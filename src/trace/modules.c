@@ -40,7 +40,7 @@ static int modules_new(struct modules *modules, const char *path, const char *bu
 	return (int)modules->n++;
 }
 
-int modules_add(struct modules *modules, const char *path, const char *build_id, uint64_t device, uint64_t inode)
+unsigned modules_find(const struct modules *modules, const char *path, const char *build_id, uint64_t device, uint64_t inode)
 {
 	/* The last ones are the likeliest. */
 	for (unsigned i = modules->n; i-- > 1;) {
@@ -48,9 +48,16 @@ int modules_add(struct modules *modules, const char *path, const char *build_id,
 
 		if (module->device == device && module->inode == inode && !strcmp(module->path, path) &&
 		    !strncmp(module->build_id, build_id ? build_id : "", sizeof(module->build_id) - 1))
-			return (int)i;
+			return i;
 	}
-	return modules_new(modules, path, build_id, device, inode);
+	return 0;
+}
+
+int modules_add(struct modules *modules, const char *path, const char *build_id, uint64_t device, uint64_t inode)
+{
+	unsigned found = modules_find(modules, path, build_id, device, inode);
+
+	return found ? (int)found : modules_new(modules, path, build_id, device, inode);
 }
 
 int modules_append(struct modules *modules, const char *path, const char *build_id)

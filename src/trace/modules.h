@@ -24,7 +24,9 @@ struct modules {
 void modules_init(struct modules *modules);
 void modules_done(struct modules *modules);
 
-/* Index of the module with that path and build-id (may be NULL), added if new; -ENOMEM, -ENOSPC at MODULE_MAX. */
+/* Index of the module with that path and build-id (may be NULL), 0 if there is none. */
+unsigned modules_find(const struct modules *modules, const char *path, const char *build_id, uint64_t device, uint64_t inode);
+/* The same, added if new; -ENOMEM, -ENOSPC at MODULE_MAX. */
 int modules_add(struct modules *modules, const char *path, const char *build_id, uint64_t device, uint64_t inode);
 /* The same without looking whether it is there: for traces, whose modules are numbered in order. */
 int modules_append(struct modules *modules, const char *path, const char *build_id);

@@ -223,18 +223,39 @@ static void test_went_on(void)
 	ok(seen.alarms == 2 && seen.grouping.news == NEWS_CAUSE, "a foreign call is an alarm of its own");
 	monitor_free(monitor);
 
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 3; i++) {
 		monitor = begin();
 		add(monitor, OPENAT, EVENT_FROM(ORIGIN_STACK, ABI_NATIVE), 0);
 		add(monitor, READ, EVENT_FROM(ORIGIN_STACK, ABI_NATIVE), 0);
 		ok(seen.alarms == 1 && !seen.went_on, i ? "another may do what it did" : "code on a stack is told once");
 		if (i) {
 			add(monitor, READ, 0, 0);
-			add(monitor, CLOSE, EVENT_FROM(ORIGIN_STACK, ABI_NATIVE), 0);
-			ok(seen.went_on == 1 && seen.grouping.news == NEWS_WENT_ON, "anything else is told");
+			add(monitor, i == 1 ? CLOSE : READ, EVENT_FROM(i == 1 ? ORIGIN_STACK : ORIGIN_HEAP, ABI_NATIVE), 0);
+			ok(seen.went_on == 1 && seen.grouping.news == NEWS_WENT_ON, "%s is told", i == 1 ? "another call" : "other memory");
 		}
 		monitor_free(monitor);
 	}
+}
+
+/* A file that is one too many has no number: nothing from there is like anything. */
+static void test_files(void)
+{
+	uint8_t stray = EVENT_FROM(ORIGIN_STRAY, ABI_NATIVE);
+	unsigned alike = 0, first = 0, last = 0;
+
+	start();
+	for (unsigned i = 0; i < 1100; i++) {
+		char path[32];
+
+		snprintf(path, sizeof(path), "/usr/lib/lib%u.so", i);
+		last = (unsigned)modules_add(&modules, path, "abcdef", 0, 0);
+		first = first ? first : last;
+		alike += foreign(READ, stray, SITE(last, 0x1000)) != NEWS_CAUSE;
+	}
+	ok(!alike, "the same place in another file is a cause of its own");
+	foreign(READ, stray, SITE(first, 0x1000));
+	ok(foreign(READ, stray, SITE(first, 0x1000)) == NEWS_NONE, "in a file that is known it is known");
+	ok(foreign(READ, stray, SITE(last, 0x1000)) == NEWS_CAUSE, "in one of too many files it is news each time");
 }
 
 static void test_bounds(void)
@@ -278,6 +299,7 @@ int main(void)
 	test_who();
 	test_foreign();
 	test_went_on();
+	test_files();
 	test_bounds();
 	groups_free(groups);
 	modules_done(&modules);
