@@ -188,7 +188,7 @@ struct widths {
 static struct widths measure_table(const struct text *t, const bool chosen[HISTORY_CALLS])
 {
 	struct widths widths = { .call = 14, .seen = 24 };
-	unsigned width = MIN(t->style->width, 120);
+	unsigned width = MIN(t->style->width, 120), columns;
 	char label[128];
 
 	for (size_t i = 0; i < t->e->n_calls; i++) {
@@ -196,8 +196,8 @@ static struct widths measure_table(const struct text *t, const bool chosen[HISTO
 			continue;
 		site_label(t, &t->e->calls[i], label, sizeof(label));
 		widths.site = MAX(widths.site, MIN(words_columns(label), 28U));
-		call_label(t, &t->e->calls[i].scored->event, label, sizeof(label));
-		widths.call = MAX(widths.call, MIN(words_columns(label), 20U));
+		columns = words_columns(call_label(t, &t->e->calls[i].scored->event, label, sizeof(label)));
+		widths.call = MAX(widths.call, MIN(columns, 20U));
 	}
 	if (width < widths.call + widths.seen + widths.site + 34 + 8)
 		widths.site = 0;

@@ -113,6 +113,7 @@ static void test_mean_alarm(void)
 	text = text_of(&e, &context);
 	ok(!strchr(text, '\033') && strstr(text, "ALARM 3") && strstr(text, "openat 100 %") && strstr(text, "NEVER in this program"),
 	   "the text shows the calls and what was expected");
+	ok(strstr(text, "\n  Call            What "), "in a column as wide as they need");
 	ok(strstr(text, "libc.so.6+0x1234"), "and call sites where they are known");
 	ok(strstr(text, "imsafe learn -o 'it'\\''s a profile.db' 'a\\x0ab.trace'") && strstr(text, "imsafe plot a.log"),
 	   "what to do next can be pasted into a shell safely");
