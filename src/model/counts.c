@@ -114,7 +114,7 @@ static void totals_add(struct counts *counts, const struct counts *more)
 	counts->calls += more->calls;
 	counts->sessions += more->sessions;
 	counts->gaps += more->gaps;
-	counts->lost += more->lost;
+	counts->lost = event_add_lost(counts->lost, more->lost);
 	for (int i = 0; i < ORIGIN_KINDS; i++) {
 		counts->origins[i] += more->origins[i];
 		counts->origin_sessions[i] += more->origin_sessions[i];

@@ -25,6 +25,12 @@ static int read_run(struct profile *p, sqlite3_stmt *statement, struct profile_r
 	return 0;
 }
 
+static bool is_short(const char *text)
+{
+	return !text || strlen(text) <= PROFILE_TEXT_MAX;
+}
+
+/* What is written here must be what read_run() takes. */
 int profile_add_run(struct profile *p, struct profile_run *run, const struct counts *counts, struct errmsg *err)
 {
 	_cleanup_statement_ sqlite3_stmt *statement = NULL;
@@ -34,7 +40,7 @@ int profile_add_run(struct profile *p, struct profile_run *run, const struct cou
 	int r;
 
 	if (!p->transaction || counts->length != p->info.length || counts_check(counts) < 0 || run->date < 0 ||
-	    run->source_hash > INT64_MAX || strlen(source) > PROFILE_TEXT_MAX)
+	    run->source_hash > INT64_MAX || !is_short(source) || !is_short(run->sensor) || !is_short(run->build_id))
 		return errmsg_set(err, -EINVAL, p->path, 0, "this learning run does not fit into the profile");
 	r = pack_counts(counts, &data, &size);
 	if (r < 0)

@@ -348,6 +348,8 @@ static int set_new(struct profile *p, const struct profile_info *info, struct er
 	if (!info || info->length < LENGTH_MIN || info->length > LENGTH_MAX || info->arch >= ARCHES)
 		return errmsg_set(err, -EINVAL, p->path, 0, "a new profile needs a sequence length from %d to %d", LENGTH_MIN,
 				  LENGTH_MAX);
+	if (info->application && strlen(info->application) > PROFILE_TEXT_MAX)
+		return errmsg_set(err, -EINVAL, p->path, 0, "the application's name is too long");
 	if (replace(&p->application, info->application) < 0)
 		return errmsg_errno(err, -ENOMEM, p->path, "making the profile");
 	p->is_new = true;

@@ -18,7 +18,7 @@ static char *header_text(char *rest)
 	end = rest + strlen(rest);
 	while (end > rest && is_blank(end[-1]))
 		*--end = '\0';
-	return *rest && unescape_text(rest) >= 0 ? rest : NULL;
+	return *rest && unescape_text(rest) >= 0 && strlen(rest) <= HEADER_TEXT_MAX ? rest : NULL;
 }
 
 static int read_start(struct trace_info *info, const char *text)
@@ -122,14 +122,14 @@ char *header_module(const struct module *module)
 	char prefix[48];
 
 	snprintf(prefix, sizeof(prefix), "%s ", is_build_id(module->build_id) ? module->build_id : "-");
-	return escaped(prefix, *module->path ? module->path : "?");
+	return escaped(prefix, *module->path && strlen(module->path) <= HEADER_TEXT_MAX ? module->path : "?");
 }
 
 static int write_escaped(header_line_fn *fn, void *data, const char *keyword, const char *text, struct errmsg *err)
 {
 	_cleanup_free_ char *line = NULL;
 
-	if (!text || !*text)
+	if (!text || !*text || strlen(text) > HEADER_TEXT_MAX)
 		return 0;
 	line = escaped("", text);
 	return line ? fn(data, keyword, line, err) : errmsg_errno(err, -ENOMEM, NULL, "cannot write the trace");

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "trace/digits.h"
+#include "trace/header.h"
 #include "trace/lines.h"
 #include "trace/strace-line.h"
 #include "trace/thread-table.h"
@@ -444,7 +445,7 @@ static void note_application(struct census *census, const struct stripped *s, co
 		return;
 	census->started = true;
 	quote = starts_with(s->at, s->end, begin) ? memchr(path, '"', (size_t)(s->end - path)) : NULL;
-	if (quote && !memchr(path, '\\', (size_t)(quote - path)))
+	if (quote && quote - path <= HEADER_TEXT_MAX && !memchr(path, '\\', (size_t)(quote - path)))
 		census->application = strndup(path, (size_t)(quote - path));
 }
 

@@ -8,6 +8,7 @@
 
 #include "model/freeze.h"
 #include "model/pack.h"
+#include "model/profile-internal.h"
 #include "model/training.h"
 #include "random-trace.h"
 #include "../tap.h"
@@ -233,6 +234,38 @@ static void check_zeros(void)
 	   "traces of nothing but zeros are told apart");
 	training_free(few);
 	training_free(more);
+}
+
+/* What a trace says of itself may be long; a profile that took it could not be opened any more. */
+static void check_long_texts(void)
+{
+	static char text[PROFILE_TEXT_MAX + 2];
+	struct profile_info new = info;
+	struct profile *profile = NULL;
+	bool good = true;
+
+	memset(text, 'a', sizeof(text) - 1);
+	new.application = text;
+	ok(profile_open(path("long.db"), PROFILE_CREATE, &new, &profile, &err) == -EINVAL, "of an application: %s", err.text);
+	for (unsigned extra = 1; extra <= 1; extra--) {
+		for (int which = 0; which < 3; which++) {
+			struct profile_run run = { .source = which ? "s" : text, .sensor = which == 1 ? text : NULL,
+						   .build_id = which == 2 ? text : NULL };
+			struct training *t = training_new(6, INT64_MAX, NULL, NULL);
+
+			text[PROFILE_TEXT_MAX + extra] = '\0';
+			good &= !training_add(t, events[which], EVENTS) && !training_end(t) &&
+				!profile_open(path("long.db"), PROFILE_CREATE, &info, &profile, &err) && !profile_begin(profile, &err) &&
+				training_commit(t, profile, &run, &err) == (extra ? -EINVAL : 0);
+			if (good && !extra)
+				good = !profile_commit(profile, &err);
+			profile = profile_close(profile);
+			training_free(t);
+		}
+	}
+	ok(good && !profile_open(path("long.db"), PROFILE_READ, NULL, &profile, &err) && !profile_verify(profile, &err),
+	   "as long as can be read again, and not longer");
+	profile_close(profile);
 }
 
 static void check_sample(void)
@@ -507,6 +540,7 @@ int main(void)
 	check_packing();
 	check_order();
 	check_zeros();
+	check_long_texts();
 	check_sample();
 	check_files();
 	check_faults();

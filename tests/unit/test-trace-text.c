@@ -133,6 +133,17 @@ static void test_directives(void)
 		if (read_text(wrong[i]) != -EINVAL || err.line != 1)
 			ok(false, "'%.*s' is refused (%s)", (int)strlen(wrong[i]) - 1, wrong[i], err.text);
 	ok(true, "malformed '#:' lines are refused, with their line");
+	for (size_t n = 4096; n <= 4097; n++) {
+		static char text[3][8192];
+
+		snprintf(text[0], sizeof(text[0]), "#: application %0*d\n", (int)n, 7);
+		snprintf(text[1], sizeof(text[1]), "#: sensor %0*d\n", (int)n, 7);
+		snprintf(text[2], sizeof(text[2]), "#: module 1 - %0*d\n", (int)n, 7);
+		for (int i = 0; i < 3; i++)
+			if (read_text(text[i]) != (n > 4096 ? -EINVAL : 0))
+				ok(false, "a text of %zu bytes: %s", n, err.text);
+	}
+	ok(true, "texts have at most 4096 bytes: %s", err.text);
 	ok(read_text("#: arch i386\n1 909 45\n#: application /x\n") == -EINVAL && err.line == 3 && n_got == 1,
 	   "a second header: %s", err.text);
 	ok(read_text("#: imsafe-trace 1\n#: imsafe-trace 1\n#: arch i386\n#: arch i386\n1 9 45\n1 7 3\n") == -EINVAL && err.line == 2,
