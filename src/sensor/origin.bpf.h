@@ -12,6 +12,8 @@
 #define VM_EXEC      0x00000004UL
 #define PROT_EXEC    4
 #define SB_KERNMOUNT (1UL << 22)
+#define S_IFMT       0170000
+#define S_IFCHR      0020000
 #define READ_IMPLIES_EXEC 0x0400000
 #define X32_BIT      0x40000000
 
@@ -38,9 +40,16 @@ static __always_inline bool file_identity(struct file *file, struct driver_file 
 
 /* A mapping as it is at one moment. */
 struct seen {
-	__u64 start, end, flags, offset, super_flags;
+	__u64 start, end, flags, offset;
 	struct file *file;
+	bool memory; /* its file is nothing but memory */
 };
+
+/* Files that never had a name: memfd_create, System V segments, shared or huge anonymous memory. Devices: /dev/zero. */
+static __always_inline bool is_memory(unsigned long super_flags, unsigned short mode)
+{
+	return super_flags & SB_KERNMOUNT || (mode & S_IFMT) == S_IFCHR;
+}
 
 static __always_inline void classify_as(struct found *found, const struct seen *seen, struct mm_struct *mm)
 {
@@ -50,8 +59,7 @@ static __always_inline void classify_as(struct found *found, const struct seen *
 	found->size = seen->end - seen->start;
 	if (seen->file) {
 		found->delta = (seen->offset << page_shift) - seen->start;
-		/* Files that never had a name: memfd_create, System V segments, shared anonymous memory. */
-		if (seen->super_flags & SB_KERNMOUNT)
+		if (seen->memory)
 			found->class = ORIGIN_ANON;
 		else
 			found->class = seen->flags & VM_WRITE || !(seen->flags & VM_EXEC) ? ORIGIN_WRITABLE : ORIGIN_FILE;
@@ -80,7 +88,7 @@ static long classify(struct task_struct *task, struct vm_area_struct *vma, struc
 		found->file.inode = file->f_inode->i_ino;
 		found->file.generation = file->f_inode->i_generation;
 		found->file.device = super->s_dev;
-		seen.super_flags = super->s_flags;
+		seen.memory = is_memory(super->s_flags, file->f_inode->i_mode);
 		seen.file = file;
 	}
 	classify_as(found, &seen, vma->vm_mm);

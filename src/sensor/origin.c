@@ -110,8 +110,9 @@ static uint8_t mapping_kind(const struct mapping *mapping)
 			return ORIGIN_VDSO;
 		return ORIGIN_ANON;
 	}
-	/* Files that never were on a disk: memfd_create, System V segments, shared anonymous memory. */
-	if (!strncmp(name, "/memfd:", 7) || !strncmp(name, "/SYSV", 5) || !strncmp(name, "/dev/zero", 9))
+	/* Files that never were on a disk: memfd_create, System V segments, shared or huge anonymous memory. */
+	if (!strncmp(name, "/memfd:", 7) || !strncmp(name, "/SYSV", 5) || !strncmp(name, "/dev/zero", 9) ||
+	    !strncmp(name, "/anon_hugepage", 14))
 		return ORIGIN_ANON;
 	/* Not executable, and yet a call came from it: it was, when the call was made. Nothing vouches for it. */
 	return mapping->writable || !mapping->executable ? ORIGIN_WRITABLE : ORIGIN_FILE;

@@ -101,7 +101,7 @@ static __noinline int find_without_lock(struct found *found, __u64 address)
 	file = seen.file;
 	if (file) {
 		file_identity(file, &found->file);
-		seen.super_flags = BPF_CORE_READ(file, f_inode, i_sb, s_flags);
+		seen.memory = is_memory(BPF_CORE_READ(file, f_inode, i_sb, s_flags), BPF_CORE_READ(file, f_inode, i_mode));
 	}
 	see_mapping(&again, vma);
 	if (BPF_CORE_READ(vma, vm_mm) != mm || address - seen.start >= seen.end - seen.start || seen.start != again.start ||

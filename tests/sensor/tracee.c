@@ -525,7 +525,7 @@ static void run_foreign(void)
 	size_t size = (size_t)sysconf(_SC_PAGESIZE);
 	char on_stack[64] __attribute__((aligned(16)));
 	char name[] = "/tmp/imsafe-code-XXXXXX";
-	int file = mkstemp(name), memory = (int)syscall(SYS_memfd_create, "code", 0);
+	int file = mkstemp(name), memory = (int)syscall(SYS_memfd_create, "code", 0), zero = open("/dev/zero", O_RDWR);
 	char *heap = page_of((char *)sbrk(2 * (intptr_t)size) + size, size), *page = calloc(1, size), *anonymous, *mapping, *edge;
 	uint32_t tid;
 
@@ -555,6 +555,17 @@ static void run_foreign(void)
 		/* A file that is only memory. */
 		mapping = map(tid, NULL, size, PROT_READ | PROT_EXEC, MAP_PRIVATE, memory);
 		run_code(tid, mapping + 64, ORIGIN_ANON);
+		/* Memory as it was had before there was MAP_ANONYMOUS. */
+		mapping = map(tid, NULL, size, any, MAP_PRIVATE, zero);
+		put_code(mapping, sizeof(code));
+		make(tid, SYS_mprotect, (long)mapping, (long)size, PROT_READ | PROT_EXEC, 0);
+		run_code(tid, mapping, ORIGIN_ANON);
+		/* Huge pages, which the kernel makes of a file, if this machine has any. */
+		mapping = map(tid, NULL, size, any, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1);
+		if ((intptr_t)mapping > 0) {
+			put_code(mapping, sizeof(code));
+			run_code(tid, mapping, ORIGIN_ANON);
+		}
 
 		make(tid, SYS_mprotect, (long)heap, (long)size, any, 0);
 		put_code(heap, sizeof(code));
