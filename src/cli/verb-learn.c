@@ -493,7 +493,7 @@ static void print_text(const struct learning *l, const struct counts *counts, co
 		layout_printf(stdout, 2, "Threshold: %s\n", l->calibration.text);
 	profile_print_warnings(counts, l->program, stderr);
 	if (l->outliers_text)
-		layout_printf(stderr, 2, "%s: %s", l->program, l->outliers_text);
+		layout_printf(stderr, 4, "%s: %s", l->program, l->outliers_text);
 }
 
 static json_t *threshold_json(const struct calibration *c)
