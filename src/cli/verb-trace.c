@@ -46,7 +46,7 @@ static const struct option_spec options[] = {
 	OPTION_STRING('o', "output", "FILE", struct trace_config, output, "write to FILE; %p in it is the process id, %t the time, %% a %; '-' is standard output, and COMMAND's own goes to standard error"),
 	OPTION_STRING(0, "format", "text|compact", struct trace_config, format, "of the file (default: compact if FILE ends in .imt)"),
 	OPTION_FLAG(0, "no-origins", struct trace_config, no_origins, "do not look at where calls come from"),
-	OPTION_FLAG(0, "daemon", struct trace_config, background, "run in the background; problems go to syslog"),
+	OPTION_FLAG(0, "daemon", struct trace_config, background, "run in the background until it is killed (TERM); problems go to syslog"),
 	OPTION_FLAG('q', "quiet", struct trace_config, quiet, "do not say at the end what was recorded"),
 	OPTION_END
 };
@@ -390,6 +390,8 @@ static int trace_live(struct recording *recording, struct errmsg *err)
 	recording->waiting = true;
 	r = recording->sensor->info.application ? open_waiting_writers(recording, err) : 0;
 	if (r >= 0) {
+		if (config->background && !config->quiet && isatty(STDERR_FILENO))
+			messages_note(&recording->messages, "in the background; 'kill %d' ends it, with a complete file", (int)getpid());
 		background_ready(&recording->ready, EXIT_OK);
 		if (config->background)
 			messages_open(&recording->messages, recording->messages.program, true);
