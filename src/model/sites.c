@@ -110,10 +110,8 @@ static int translate(struct sites *sites, uint32_t index, const struct modules *
 		return (int)sites->translated[index] - 1;
 	if (module && add)
 		r = modules_add(&sites->modules, module->path, module->build_id, 0, 0);
-	for (unsigned i = 1; module && !add && i < sites->modules.n && !r; i++)
-		if (!strcmp(sites->modules.module[i].path, module->path) &&
-		    !strcmp(sites->modules.module[i].build_id, module->build_id))
-			r = (int)i;
+	else if (module)
+		r = (int)modules_find(&sites->modules, module->path, module->build_id, 0, 0);
 	if (r == -ENOSPC)
 		r = 0;
 	if (r >= 0)
