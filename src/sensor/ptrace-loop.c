@@ -252,7 +252,7 @@ static void stopped(struct tracer *tracer, pid_t tid, int status)
 		if (signal == (SIGTRAP | 0x80)) {
 			stopped_at_call(tracer, tracee);
 		} else {
-			report_signal(tracer, tracee, signal);
+			report_signal(tracee, signal);
 			resume(tracer, tid, signal);
 		}
 		return;

@@ -235,7 +235,7 @@ static bool call_restarts(const struct tracee *tracee)
 #endif
 }
 
-void report_signal(struct tracer *tracer, struct tracee *tracee, int signal)
+void report_signal(struct tracee *tracee, int signal)
 {
 	if (signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU)
 		tracee->restart = RESTART_NATURAL;
@@ -243,8 +243,7 @@ void report_signal(struct tracer *tracer, struct tracee *tracee, int signal)
 		tracee->restart = RESTART_HIDDEN;
 }
 
-static bool is_hidden_restart(const struct tracer *tracer, const struct tracee *tracee, uint64_t call, uint64_t ip,
-			      enum syscall_arch arch)
+static bool is_hidden_restart(const struct tracee *tracee, uint64_t call, uint64_t ip, enum syscall_arch arch)
 {
 	return tracee->restart == RESTART_HIDDEN && ip == tracee->ip &&
 	       (call == tracee->call || (int)call == syscall_by_name(arch, "restart_syscall"));
@@ -260,7 +259,7 @@ void report_entry(struct tracer *tracer, struct tracee *tracee, const struct __p
 
 	event.origin = EVENT_FROM(ORIGIN_UNKNOWN, !native ? ABI_COMPAT : x32 ? ABI_X32 : ABI_NATIVE);
 	event.call = (call & ~(x32 ? X32_BIT : 0)) < CALL_INVALID ? (uint16_t)call : CALL_INVALID;
-	if (!is_hidden_restart(tracer, tracee, info->entry.nr, info->instruction_pointer, arch)) {
+	if (!is_hidden_restart(tracee, info->entry.nr, info->instruction_pointer, arch)) {
 		if (tracer->origins || tracer->sites)
 			note_origin(tracer, tracee, info, &event);
 		push_call(tracer, tracee, &event);

@@ -161,7 +161,7 @@ void report_start(struct tracer *tracer, struct tracee *tracee, enum event_kind 
 void report_exit(struct tracer *tracer, struct tracee *tracee);
 void report_entry(struct tracer *tracer, struct tracee *tracee, const struct __ptrace_syscall_info *info);
 void report_result(struct tracee *tracee, long result);
-void report_signal(struct tracer *tracer, struct tracee *tracee, int signal); /* it is about to be delivered */
+void report_signal(struct tracee *tracee, int signal); /* it is about to be delivered */
 void report_return(struct tracer *tracer, struct tracee *tracee); /* the call under way is over, one way or another */
 
 /* ptrace-identity.c: who it was */
