@@ -163,7 +163,7 @@ static void data_done(struct session *s, int fd, int result)
 }
 
 /* "-rw-r--r--   1 owner    group        1234 Jan  2 03:04 name" */
-static void list_line(FILE *out, int folder, const char *name)
+static void put_details(FILE *out, int folder, const char *name)
 {
 	static const char kinds[] = "?pc?d?b?-?l?s???";
 	char mode[11], when[32], link[PATH_SIZE] = "";
@@ -195,11 +195,39 @@ static int visible(const struct dirent *entry)
 	return entry->d_name[0] != '.';
 }
 
-static void list(struct session *s, const char *argument, bool details)
+/* The folder that a listing is of, -1 with errno; *pattern is what its names have to match. path holds the pattern. */
+static int open_listed(struct session *s, const char *argument, char path[PATH_SIZE], const char **pattern)
 {
-	char path[PATH_SIZE], *base = NULL;
-	const char *pattern = "*";
+	char *base;
+	int folder;
+
+	if (!root_path(s, argument, path)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	*pattern = "*";
+	folder = root_open(s, path, O_RDONLY | O_DIRECTORY, 0);
+	if (folder >= 0)
+		return folder;
+	/* A file, or a pattern in the last part. */
+	base = strrchr(path, '/');
+	*base = 0;
+	*pattern = base + 1;
+	return root_open(s, *path ? path : "/", O_RDONLY | O_DIRECTORY, 0);
+}
+
+typedef void put_entry_fn(FILE *out, int folder, const char *name);
+
+static void put_name(FILE *out, int folder, const char *name)
+{
+	fprintf(out, "%s\r\n", name);
+}
+
+static void list(struct session *s, const char *argument, put_entry_fn *put_entry)
+{
 	struct dirent **names = NULL;
+	char path[PATH_SIZE];
+	const char *pattern;
 	int folder, data, n;
 	FILE *out;
 
@@ -208,18 +236,7 @@ static void list(struct session *s, const char *argument, bool details)
 		argument += strcspn(argument, " ");
 		argument += strspn(argument, " ");
 	}
-	if (!root_path(s, argument, path)) {
-		errno = ENAMETOOLONG;
-		reply_errno(s, argument);
-		return;
-	}
-	folder = root_open(s, path, O_RDONLY | O_DIRECTORY, 0);
-	if (folder < 0) { /* a file, or a pattern in the last part */
-		base = strrchr(path, '/');
-		*base = 0;
-		pattern = base + 1;
-		folder = root_open(s, *path ? path : "/", O_RDONLY | O_DIRECTORY, 0);
-	}
+	folder = open_listed(s, argument, path, &pattern);
 	n = folder < 0 ? -1 : scandirat(folder, ".", &names, visible, alphasort);
 	if (n < 0) {
 		reply_errno(s, *argument ? argument : s->cwd);
@@ -230,12 +247,8 @@ static void list(struct session *s, const char *argument, bool details)
 	data = data_open(s);
 	out = data < 0 ? NULL : fdopen(dup(data), "w");
 	for (int i = 0; i < n; i++) {
-		if (out && fnmatch(pattern, names[i]->d_name, 0) == 0) {
-			if (details)
-				list_line(out, folder, names[i]->d_name);
-			else
-				fprintf(out, "%s\r\n", names[i]->d_name);
-		}
+		if (out && fnmatch(pattern, names[i]->d_name, 0) == 0)
+			put_entry(out, folder, names[i]->d_name);
 		free(names[i]);
 	}
 	free(names);
@@ -249,12 +262,12 @@ static void list(struct session *s, const char *argument, bool details)
 
 void command_list(struct session *s, char *argument, size_t length)
 {
-	list(s, argument, true);
+	list(s, argument, put_details);
 }
 
 void command_nlst(struct session *s, char *argument, size_t length)
 {
-	list(s, argument, false);
+	list(s, argument, put_name);
 }
 
 /* Lines end in CR LF on the wire in ASCII mode. Returns the bytes to send. */
