@@ -200,7 +200,9 @@ char *explanation_subject(const struct explanation *e, char *buffer, size_t size
 	unsigned id = e->process.found ? (unsigned)e->process.pid : e->alarm->pid ? e->alarm->pid : e->alarm->tid;
 	char name[128];
 
-	if (*explanation_name(e, name, sizeof(name)))
+	if (*explanation_name(e, name, sizeof(name)) && !e->process.found && e->alarm->ran_another)
+		snprintf(buffer, size, "a program that %s ran (PID %u)", name, id);
+	else if (*name)
 		snprintf(buffer, size, "%s (PID %u)", name, id);
 	else if (e->parent)
 		snprintf(buffer, size, "PID %u, a child of %s (PID %d),", id, escape_text(name, sizeof(name), e->parent_comm), e->parent);

@@ -9,6 +9,7 @@
 struct thread {
 	struct score score;
 	uint32_t pid, parent;
+	bool ran_another;      /* since we know it, or the thread that made it did */
 	uint64_t calls;
 	uint64_t gap_at, lost; /* calls when the latest gap came, plus one; 0 = none did */
 	uint64_t last;         /* sequence of the latest call: who has been silent longest */
@@ -133,6 +134,7 @@ static __attribute__((noinline)) void raise_alarm(struct monitor *monitor, const
 		.tid = call->event.tid,
 		.pid = thread->pid,
 		.parent = thread->parent,
+		.ran_another = thread->ran_another,
 		.flags = call->verdict.flags,
 		.window = call->verdict.window,
 		.thread_calls = thread->calls - 1,
@@ -249,8 +251,15 @@ static int add_other(struct monitor *monitor, const struct event *event)
 	thread = get_thread(monitor, event->tid);
 	if (!thread)
 		return -ENOMEM;
-	if (event->kind == EVENT_FORK)
+	if (event->kind == EVENT_FORK) {
+		const struct thread *parent = thread_table_find(monitor->threads, event->parent);
+
 		thread->parent = event->parent;
+		thread->ran_another = parent && parent->ran_another;
+	}
+	/* That which a trace begins with, and the call that some begin with, are how the application itself was started. */
+	if (event->kind == EVENT_EXEC)
+		thread->ran_another |= thread->parent || thread->calls > 1;
 	if (event->kind != EVENT_GAP && event->pid)
 		thread->pid = event->pid;
 	step_thread(monitor, thread, event);

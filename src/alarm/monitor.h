@@ -35,6 +35,7 @@ struct alarm {
 	uint64_t lost;         /* calls lost in that gap, 0 = not known how many */
 	const struct scored_call *history; /* oldest first, the last one raised the alarm */
 	size_t n_history;
+	bool ran_another;      /* the process has run another program since its first calls; which one, the events do not say */
 	bool went_on;          /* not raised now: the episode of the thread's latest alarm went on with this call */
 	bool odd_only;         /* with went_on: the history has only those calls since that training did not see */
 };
