@@ -450,7 +450,7 @@ static void put_alarms(struct live_view *view, unsigned rows, FILE *out)
 	if (!view->n_alarms)
 		fprintf(out, "%sno alarms%s\033[K\r\n", paint(view, "\033[32m"), paint(view, "\033[0m"));
 	else
-		fprintf(out, "%s%" PRIu64 " alarm%s%s of %u kind%s\033[K\r\n", paint(view, "\033[1;31m"), view->n_alarms,
+		fprintf(out, "%s%" PRIu64 " alarm%s%s of %u cause%s\033[K\r\n", paint(view, "\033[1;31m"), view->n_alarms,
 			view->n_alarms == 1 ? "" : "s", paint(view, "\033[0m"), view->n_groups, view->n_groups == 1 ? "" : "s");
 	first = view->chosen >= list ? view->chosen - list + 1 : 0;
 	for (unsigned i = first; i < first + list; i++) {

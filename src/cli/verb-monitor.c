@@ -134,7 +134,7 @@ const struct verb verb_monitor = {
 	.examples = "  imsafe monitor ftpd.db session.trace             judge a recording\n"
 		    "  imsafe monitor ftpd.db -p 909 --log ftpd.log     a process, and a log to plot\n"
 		    "  imsafe monitor nginx.db -x /usr/sbin/nginx --exec-once --exec \\\n"
-		    "      'mail -s \"$IMSAFE_HEADLINE\" root'            a mail for each kind of alarm\n"
+		    "      'mail -s \"$IMSAFE_HEADLINE\" root'            a mail for each cause\n"
 		    "  imsafe monitor -g ftpd.db                        what ims-trace -g sends\n"
 		    "  imsafe monitor -q app.db -- ./app --self-test    fails if it behaves otherwise\n",
 	.options = options,
@@ -369,7 +369,8 @@ static void print_start(const struct run *run, const char *profile)
 	for (unsigned i = 0; i < MEAN_WINDOWS && policy->window[i].length; i++)
 		n += (size_t)snprintf(means + n, sizeof(means) - n, i ? ", %.1f %% of %u" : "%.1f %% for the mean of %u calls",
 				      limit_percent(policy->window[i].limit), policy->window[i].length);
-	layout_printf(stderr, 2, "%s: %s; %s.%s\n", policy->window[1].length ? "Thresholds" : "Threshold", means, run->judge.origin, policy->foreign ? "" : " Foreign calls are not looked at.");
+	layout_printf(stderr, 2, "%s: %s; %s.%s\n", policy->window[1].length ? "Thresholds" : "Threshold", means, run->judge.origin,
+		      policy->foreign ? "" : " Foreign calls are not looked at.");
 	if (*run->judge.promise) {
 		fputs("  ", stderr);
 		words_wrap(run->judge.promise, 2, 2, layout_width(stderr, UINT_MAX), stderr);
