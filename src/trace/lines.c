@@ -125,7 +125,7 @@ bool parse_seconds(const char **at, uint64_t *ret_ns)
 	const char *p = *at, *from;
 	uint64_t seconds, fraction = 0;
 
-	if (!digits_parse(&p, UINT64_MAX / 1000000000 - 1, &seconds))
+	if (!digits_parse(&p, UINT64_MAX / 1000000000, &seconds))
 		return false;
 	if (*p == '.') {
 		from = ++p;
@@ -134,7 +134,9 @@ bool parse_seconds(const char **at, uint64_t *ret_ns)
 		for (long i = p - from; i < 9; i++)
 			fraction *= 10;
 	}
+	if (__builtin_add_overflow(seconds * 1000000000, fraction, &fraction))
+		return false;
 	*at = p;
-	*ret_ns = seconds * 1000000000 + fraction;
+	*ret_ns = fraction;
 	return true;
 }

@@ -121,6 +121,9 @@ static void test_directives(void)
 	   got[4].origin == ORIGIN_FILE && !got[4].site, "origins hold on, sites do not");
 	ok(read_text("#: time 12.5\n1 9 1\n#: time 13\n2 9 1\n") == 0 && got[0].time == 12500000000 && got[1].time == 13000000000,
 	   "times");
+	ok(read_text("#: time 18446744073.709551615\n1 9 1\n") == 0 && got[0].time == UINT64_MAX &&
+	   read_text("#: time 18446744073.709551616\n1 9 1\n") == -EINVAL && read_text("#: time 18446744074\n1 9 1\n") == -EINVAL,
+	   "to the last one that there is");
 
 	static const char *const wrong[] = {
 		"#: imsafe-trace x\n", "#: arch vax\n", "#: application\n", "#: application a\\x00\n", "#: application a\\q\n",
