@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "alarm/log.h"
+#include "trace/output.h"
 
 #define BUFFER   (64 * 1024)
 #define CALL_LINE 128 /* longest line of a call */
@@ -130,10 +131,13 @@ static int begin(int fd, bool ours, const char *name, const struct log_info *inf
 
 int log_writer_open(const char *path, const struct log_info *info, struct log_writer **ret_writer, struct errmsg *err)
 {
-	int fd;
+	int fd, r;
 
 	if (!strcmp(path, "-"))
 		return begin(STDOUT_FILENO, false, "standard output", info, ret_writer, err);
+	r = output_spare(path, true, err);
+	if (r < 0)
+		return r;
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	return fd < 0 ? errmsg_errno(err, -errno, path, "cannot write the log") : begin(fd, true, path, info, ret_writer, err);
 }

@@ -27,7 +27,7 @@ struct log_info {
 
 struct log_writer;
 
-/* "-" is stdout. An existing file is replaced. */
+/* "-" is stdout. An existing file is replaced, but for a profile or a trace (-EEXIST). */
 int log_writer_open(const char *path, const struct log_info *info, struct log_writer **ret_writer, struct errmsg *err);
 /* The same straight to a file descriptor, which is the writer's from here on, also on failure; name is for messages. */
 int log_writer_open_fd(int fd, const char *name, const struct log_info *info, struct log_writer **ret_writer, struct errmsg *err);

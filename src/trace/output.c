@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "trace/compact.h"
+#include "trace/text.h"
 
 int output_open_fd(struct output *output, int fd, const char *name, struct errmsg *err)
 {
@@ -42,6 +44,23 @@ static int open_part(struct output *output, struct errmsg *err)
 	return 0;
 }
 
+int output_spare(const char *path, bool traces, struct errmsg *err)
+{
+	static const char profile[16] = "SQLite format 3", text[] = "#: " TEXT_MAGIC " ";
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	char begin[16];
+	struct stat st;
+
+	_Static_assert(sizeof(begin) >= COMPACT_MAGIC_SIZE && sizeof(begin) >= sizeof(text) - 1, "all fit");
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || pread(fd, begin, sizeof(begin), 0) != sizeof(begin))
+		return 0;
+	if (!memcmp(begin, profile, sizeof(profile)))
+		return errmsg_set(err, -EEXIST, path, 0, "this is a profile, which is not overwritten: take another name, or remove it first");
+	if (traces && (!memcmp(begin, COMPACT_MAGIC, COMPACT_MAGIC_SIZE) || !memcmp(begin, text, sizeof(text) - 1)))
+		return errmsg_set(err, -EEXIST, path, 0, "this is a trace, which is not overwritten: take another name, or remove it first");
+	return 0;
+}
+
 int output_open(struct output *output, const char *path, struct errmsg *err)
 {
 	struct stat st;
@@ -61,6 +80,9 @@ int output_open(struct output *output, const char *path, struct errmsg *err)
 			return errmsg_errno(err, -errno, path, "cannot write it");
 		return 0;
 	}
+	r = output_spare(path, false, err);
+	if (r < 0)
+		return r;
 	output->path = strdup(path);
 	if (!output->path || asprintf(&output->part, "%s.part", path) < 0) {
 		output->part = NULL;

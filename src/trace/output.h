@@ -25,7 +25,10 @@ struct output {
 	int failed;    /* the error after which nothing more is written */
 };
 
+/* Opening also refuses to replace a profile: what took weeks to learn is not to be lost by a slip of the pen. */
 int output_open(struct output *output, const char *path, struct errmsg *err);
+/* The same for what is written in other ways: -EEXIST if a profile, or (traces) a trace of ours, has the name. */
+int output_spare(const char *path, bool traces, struct errmsg *err);
 int output_open_fd(struct output *output, int fd, const char *name, struct errmsg *err); /* fd is the output's, also on failure */
 int output_write(struct output *output, const void *data, size_t n, struct errmsg *err);
 int output_flush(struct output *output, struct errmsg *err);

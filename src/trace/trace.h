@@ -83,7 +83,8 @@ struct trace_writer;
 
 /*
  * Starts a trace at path ("-": stdout, written straight through). A file is written beside its final name and moved
- * there by trace_writer_finish, so that nothing half-written ever stands under the name; a recording that is killed
+ * there by trace_writer_finish, so that nothing half-written ever stands under the name, and replaces what has it, but for a
+ * profile (-EEXIST); a recording that is killed
  * leaves the whole blocks or lines so far in "PATH.part", which can be read like any trace.
  * info is copied. modules may be NULL; else it is borrowed until close and may grow between writes.
  */
