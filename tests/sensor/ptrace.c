@@ -128,18 +128,20 @@ static int ignore(void *data, const struct event *events, size_t n)
 static _Noreturn void keep_ending(int told, int say)
 {
 	pid_t first, second;
+	int joined[2];
 	char byte;
 
-	if (unshare(CLONE_NEWPID | (geteuid() ? CLONE_NEWUSER : 0)) < 0)
+	if (pipe(joined) < 0 || unshare(CLONE_NEWPID | (geteuid() ? CLONE_NEWUSER : 0)) < 0)
 		_exit(1);
 	first = fork();
 	if (!first) {
-		usleep(100000); /* nobody joins a namespace whose first process is ending */
-		_exit(0);
+		close(joined[1]); /* nobody joins a namespace whose first process is ending: it waits for the second one */
+		_exit(read(joined[0], &byte, 1) != 0);
 	}
 	second = fork();
 	if (!second)
 		_exit(0);
+	close(joined[1]);
 	if (write(say, &first, sizeof(first)) != sizeof(first) || read(told, &byte, 1) != 1)
 		_exit(1);
 	_exit(waitpid(second, NULL, 0) == second && waitpid(first, NULL, 0) == first ? 0 : 1);
