@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/audit.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -11,6 +12,8 @@
 #include "base/options.h"
 #include "sensor/process.h"
 #include "sensor/ptrace-tracer.h"
+
+#define SEIZE_TRIES 10
 
 int thread_process(pid_t tid, pid_t *ret_pid, pid_t *ret_parent)
 {
@@ -76,6 +79,64 @@ static int explain_refusal(pid_t pid, int error, struct errmsg *err)
 			  "or ptrace is not allowed here)", pid);
 }
 
+/*
+ * A thread that runs a program waits until the others of its process are gone, the dead ones that we trace until we have
+ * heard of them; meanwhile the kernel lets nobody seize it. Waiting for each other ends by a signal from the opener's thread.
+ */
+static _Thread_local volatile sig_atomic_t seizing;
+
+void tracer_hear_of_ends(void)
+{
+	int error = errno;
+	siginfo_t info;
+
+	do
+		info.si_pid = 0;
+	while (seizing && !waitid(P_ALL, 0, &info, WEXITED | WNOHANG | __WALL | __WNOTHREAD) && info.si_pid);
+	errno = error;
+}
+
+static int seize(struct tracer *tracer, pid_t tid)
+{
+	int r;
+
+	seizing = 1;
+	r = ptrace(PTRACE_SEIZE, tid, 0, tracer_options(tracer)) < 0 ? -errno : 0;
+	seizing = 0;
+	return r;
+}
+
+struct lost_threads {
+	struct tracer *tracer;
+	pid_t pid;
+	unsigned n;
+};
+
+static void forget_lost(void *data, uint32_t tid, void *record)
+{
+	struct lost_threads *lost = data;
+	struct tracee *tracee = record;
+	struct process_status status;
+
+	if (tracee->process->pid != lost->pid ||
+	    (process_status((pid_t)tid, &status) >= 0 && status.tracer == lost->tracer->self))
+		return;
+	tracee_remove(lost->tracer, tracee);
+	lost->n++;
+}
+
+/*
+ * Threads that are not ours any more: ends that were heard of above, and a leader whose place was taken by a thread that we
+ * did not have yet, when that ran a program.
+ */
+static unsigned forget_lost_threads(struct tracer *tracer, pid_t pid)
+{
+	struct lost_threads lost = { tracer, pid, 0 };
+
+	thread_table_each(tracer->tracees, forget_lost, &lost);
+	return lost.n;
+}
+
 /* Seizes the threads of a process that we do not have yet. Returns how many, or -errno. */
 static int seize_threads(struct tracer *tracer, pid_t pid)
 {
@@ -98,8 +159,8 @@ static int seize_threads(struct tracer *tracer, pid_t pid)
 		tid = (pid_t)number;
 		if (tracee_find(tracer, tid))
 			continue;
-		if (ptrace(PTRACE_SEIZE, tid, 0, tracer_options(tracer)) < 0) {
-			error = -errno;
+		error = seize(tracer, tid);
+		if (error < 0) {
 			if (process_status(tid, &status) < 0 || status.state == 'Z' || status.state == 'X' || error == -ESRCH)
 				continue; /* ended meanwhile, or a leader whose other threads go on */
 			if (status.tracer == tracer->self)
@@ -114,20 +175,32 @@ static int seize_threads(struct tracer *tracer, pid_t pid)
 	return n;
 }
 
+/* A list of threads can lack some if others end while it is read. Those that ours have just made are not missing. */
+static bool some_are_missing(struct tracer *tracer, pid_t pid)
+{
+	const struct process *process = process_find(tracer, pid);
+	struct process_status status;
+
+	return process && process_status(pid, &status) >= 0 && status.threads > process->threads;
+}
+
 static int attach_process(struct tracer *tracer, pid_t pid, struct errmsg *err)
 {
-	int n, total = 0, r = process_to_follow(pid, &pid, err);
+	int n, tries = 0, r = process_to_follow(pid, &pid, err);
+	bool again;
 
 	if (r < 0)
 		return r;
 	/* A thread that we do not have yet may be making others: look until there are no new ones. */
 	do {
 		n = seize_threads(tracer, pid);
-		if (n < 0)
+		/* It may have been a leader that had ended, and has been replaced since. */
+		again = n == -EPERM && tries++ < SEIZE_TRIES;
+		if (n < 0 && !again)
 			return explain_refusal(pid, n, err);
-		total += n;
-	} while (n);
-	if (!total && !process_find(tracer, pid))
+		again |= n > 0 || forget_lost_threads(tracer, pid) || (some_are_missing(tracer, pid) && tries++ < SEIZE_TRIES);
+	} while (again);
+	if (!process_find(tracer, pid))
 		return explain_refusal(pid, -ESRCH, err);
 	return 0;
 }

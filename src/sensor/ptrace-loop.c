@@ -144,7 +144,8 @@ static bool ran_program(struct tracer *tracer, struct tracee *tracee, pid_t form
 
 	report_return(tracer, tracee);
 	if (asker && asker->process == tracee->process) {
-		report_exit(tracer, tracee);
+		if (tracee->state != TRACEE_EXPECTED)
+			report_exit(tracer, tracee);
 		tracee->lost = asker->lost;
 		asker->lost = 0;
 		if (!tracer->follow_exec)
@@ -162,6 +163,27 @@ static bool ran_program(struct tracer *tracer, struct tracee *tracee, pid_t form
 	process_new_space(tracee->process);
 	report_start(tracer, tracee, EVENT_EXEC, former);
 	return true;
+}
+
+/* The leader had ended before we came: nobody we know, until another thread runs a program, which makes that the leader. */
+static void meet_leader(struct tracer *tracer, pid_t tid)
+{
+	struct tracee *asker, *leader = NULL;
+	unsigned long message;
+
+	if (ptrace(PTRACE_GETEVENTMSG, tid, 0, &message) == 0) {
+		asker = tracee_find(tracer, (pid_t)message);
+		if (asker && asker->process->pid == tid)
+			leader = tracee_add(tracer, tid, tid, TRACEE_EXPECTED);
+	}
+	if (!leader) {
+		ptrace(PTRACE_DETACH, tid, 0, 0);
+		return;
+	}
+	if (!ran_program(tracer, leader, (pid_t)message))
+		return;
+	leader->state = TRACEE_FOLLOWED;
+	resume(tracer, tid, 0);
 }
 
 struct vanished {
@@ -239,6 +261,8 @@ static void stopped(struct tracer *tracer, pid_t tid, int status)
 	if (!tracee) {
 		if (event == PTRACE_EVENT_STOP)
 			meet(tracer, tid, group_stop);
+		else if (event == PTRACE_EVENT_EXEC)
+			meet_leader(tracer, tid);
 		else
 			ptrace(PTRACE_DETACH, tid, 0, event || signal == (SIGTRAP | 0x80) ? 0 : signal);
 		return;

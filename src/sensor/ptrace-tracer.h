@@ -133,6 +133,9 @@ struct tracer {
 /* Takes hold of all targets; on failure nothing is held. */
 int tracer_attach(struct tracer *tracer, struct errmsg *err);
 
+/* For the handler of the signal that wakes the tracer's thread. */
+void tracer_hear_of_ends(void);
+
 /* The process of a thread, "Tgid:" of /proc/TID/status; and its parent. -errno */
 int thread_process(pid_t tid, pid_t *ret_pid, pid_t *ret_parent);
 

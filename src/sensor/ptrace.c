@@ -26,11 +26,12 @@ struct ptrace_sensor {
 	bool origins;
 };
 
-static void do_nothing(int signal)
+static void wake(int signal)
 {
+	tracer_hear_of_ends();
 }
 
-/* Only a signal with a handler interrupts a wait; the handler has nothing to do. */
+/* Only a signal with a handler interrupts a wait. */
 static int catch_wake_signal(void)
 {
 	struct sigaction action;
@@ -39,7 +40,7 @@ static int catch_wake_signal(void)
 		return -errno;
 	if (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN)
 		return 0;
-	action = (struct sigaction){ .sa_handler = do_nothing };
+	action = (struct sigaction){ .sa_handler = wake };
 	return sigaction(SIGNAL_WAKE, &action, NULL) < 0 ? -errno : 0;
 }
 
@@ -112,21 +113,27 @@ static void wait_until_detached(pid_t thread)
 		nanosleep(&(struct timespec){ .tv_nsec = i < 10 ? 20000 : 1000000 }, NULL);
 }
 
-static void end_thread(struct ptrace_sensor *ptrace_sensor)
+/* false: not yet */
+static bool wait_a_moment(sem_t *semaphore, long ns)
 {
 	struct timespec until;
 
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += ns;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_nsec -= 1000000000;
+		until.tv_sec++;
+	}
+	return sem_timedwait(semaphore, &until) == 0;
+}
+
+static void end_thread(struct ptrace_sensor *ptrace_sensor)
+{
 	atomic_store(&ptrace_sensor->tracer.stop, true);
-	do {
+	do
 		/* Again and again: it may just have looked at the flag and not yet be waiting. */
 		pthread_kill(ptrace_sensor->thread, SIGNAL_WAKE);
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_nsec += 5000000;
-		if (until.tv_nsec >= 1000000000) {
-			until.tv_nsec -= 1000000000;
-			until.tv_sec++;
-		}
-	} while (sem_timedwait(&ptrace_sensor->ended, &until) < 0);
+	while (!wait_a_moment(&ptrace_sensor->ended, 5000000));
 	pthread_join(ptrace_sensor->thread, NULL);
 	wait_until_detached(ptrace_sensor->tracer.self);
 }
@@ -213,8 +220,8 @@ static int attach(struct ptrace_sensor *ptrace_sensor, struct errmsg *err)
 
 	if (r < 0)
 		return errmsg_errno(err, r, NULL, "starting the ptrace sensor");
-	while (sem_wait(&ptrace_sensor->attached) < 0 && errno == EINTR)
-		;
+	while (!wait_a_moment(&ptrace_sensor->attached, 100000000))
+		pthread_kill(ptrace_sensor->thread, SIGNAL_WAKE);
 	ptrace_sensor->sensor.info = tracer->info;
 	ptrace_sensor->sensor.command = tracer->command;
 	r = ptrace_sensor->result;

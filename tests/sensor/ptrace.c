@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <pwd.h>
 #include <sched.h>
 #include <signal.h>
@@ -10,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "code.h"
@@ -254,6 +256,79 @@ static void check_refusals(void)
 	ok(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD, "no process is left over");
 }
 
+static int go_exec[2];
+
+static void *exec_when_told(void *data)
+{
+	char byte;
+
+	if (read(go_exec[0], &byte, 1) == 1)
+		execl("/bin/true", "true", (char *)NULL);
+	_exit(99);
+}
+
+struct seen_exec {
+	pid_t pid;
+	bool ran, early; /* early: the leader that had ended before we came ends once more */
+	bool ended;
+};
+
+static int see_exec(void *data, const struct event *events, size_t n)
+{
+	struct seen_exec *seen = data;
+
+	for (size_t i = 0; i < n; i++) {
+		if (events[i].kind == EVENT_EXEC && events[i].tid == (uint32_t)seen->pid && events[i].parent)
+			seen->ran = true;
+		if (events[i].kind == EVENT_EXIT && events[i].tid == (uint32_t)seen->pid)
+			*(seen->ran ? &seen->ended : &seen->early) = true;
+	}
+	return 0;
+}
+
+/* A process whose first thread has ended is followed when another of its threads runs a program. */
+static void check_leaderless(void)
+{
+	struct seen_exec seen = { 0 };
+	struct errmsg err = { 0 };
+	struct sensor *sensor;
+	int r;
+
+	if (pipe(go_exec) < 0)
+		abort();
+	seen.pid = fork();
+	if (!seen.pid) {
+		pthread_t thread;
+
+		if (!pthread_create(&thread, NULL, exec_when_told, NULL))
+			syscall(SYS_exit, 0);
+		_exit(98);
+	}
+	becomes(seen.pid, 'Z');
+	r = sensor_open("ptrace", &(struct sensor_config){ .targets = &(struct target){ .kind = TARGET_PID, .pid = seen.pid },
+							   .n_targets = 1, .follow_exec = true }, &sensor, &err);
+	if (!ok(r >= 0, "attaches to a process whose first thread has ended")) {
+		kill(seen.pid, SIGKILL);
+		goto out;
+	}
+	if (write(go_exec[1], "", 1) != 1)
+		abort();
+	for (r = 1; r > 0;) {
+		struct pollfd fd = { .fd = sensor->ops->fd(sensor), .events = POLLIN };
+
+		r = sensor->ops->dispatch(sensor, see_exec, &seen, &err);
+		if (r > 0)
+			poll(&fd, 1, -1);
+	}
+	if (!ok(!r && seen.ran && seen.ended && !seen.early, "follows it when another runs a program, to its end"))
+		printf("# %d: %s\n", r, err.text);
+	sensor_close(sensor);
+out:
+	waitpid(seen.pid, NULL, 0);
+	close(go_exec[0]);
+	close(go_exec[1]);
+}
+
 /* Attached to while it is stopped by job control, a process stays stopped; let go of, too. */
 static void check_stopped(void)
 {
@@ -490,6 +565,7 @@ int main(int argc, char **argv)
 	close(fd);
 	check_refusals();
 	check_ending();
+	check_leaderless();
 	check_stopped();
 	check_signals(SIGTERM, "closed");
 	check_signals(SIGKILL, "killed");
