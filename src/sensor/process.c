@@ -221,7 +221,7 @@ void process_refresh(struct process_info *info)
 	_cleanup_close_ int dir = open_process(info->pid);
 	struct process_status status;
 	uint64_t start = 0, arguments = 0;
-	char exe[sizeof(info->exe)], cmdline[sizeof(info->cmdline)] = "";
+	char exe[sizeof(info->exe)], cmdline[sizeof(info->cmdline)] = "", comm[sizeof(info->comm)] = "";
 	bool same;
 
 	info->ended = dir < 0 || process_status(info->pid, &status) < 0 || status.state == 'Z' || status.state == 'X' ||
@@ -244,7 +244,9 @@ void process_refresh(struct process_info *info)
 		if (*cmdline) /* it may have begun to end just now */
 			memcpy(info->cmdline, cmdline, sizeof(cmdline));
 		if (info->early)
-			read_comm(dir, info->comm);
+			read_comm(dir, comm);
+		if (*comm)
+			memcpy(info->comm, comm, sizeof(comm));
 	}
 	if (!*info->cgroup)
 		read_cgroup(dir, info->cgroup, sizeof(info->cgroup));
