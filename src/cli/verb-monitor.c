@@ -170,6 +170,17 @@ static int check_arch(struct run *run, const struct sensor *sensor)
 			  arch_name(ours));
 }
 
+/* Judging another program's trace may be meant, as somebody compares programs, or somebody may have taken the wrong profile. */
+static void note_application(const struct run *run, const struct sensor *sensor)
+{
+	const char *theirs = sensor->info.application, *ours = profile_info(run->judge.profile)->application;
+	char trace[1024], profile[1024];
+
+	if (!run->config.quiet && sensor->ops == &sensor_replay && theirs && ours && *theirs == '/' && *ours == '/' && strcmp(theirs, ours))
+		messages_note(&run->messages, "the trace is of %s, the profile of %s", escape_text(trace, sizeof(trace), theirs),
+			      escape_text(profile, sizeof(profile), ours));
+}
+
 /* Events are the sensor's: what is judged of them goes into a copy. */
 static int judge_sites(struct run *run, const struct event **events, size_t n)
 {
@@ -191,8 +202,10 @@ static int take_events(void *data, struct sensor *sensor, const struct event *ev
 {
 	struct run *run = data;
 
-	if (!n)
+	if (!n) {
+		note_application(run, sensor);
 		return check_arch(run, sensor);
+	}
 	if (run->report.modules != &sensor->modules)
 		sites_next_stream(&run->judge.sites);
 	run->report.modules = &sensor->modules;

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "control/stream.h"
 #include "../tap.h"
@@ -113,6 +114,30 @@ static void check_rubbish(struct stream_listener *listener)
 	close(fd);
 }
 
+/* Another user is turned away even where the files' modes would let him in. */
+static void check_other_user(struct stream_listener *listener)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct sensor *sensor = NULL;
+	struct errmsg err = { 0 };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), r;
+
+	memcpy(address.sun_path, path, strlen(path));
+	if (geteuid()) {
+		close(fd);
+		ok(true, "another user is turned away # SKIP only root can be one");
+		return;
+	}
+	chmod(folder, 0755);
+	chmod(path, 0666);
+	r = seteuid(65534) < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0;
+	r |= seteuid(0) < 0;
+	chmod(folder, 0700);
+	ok(!r && stream_accept(listener, &sensor, &err) < 0 && !sensor && strstr(err.text, "user 65534"),
+	   "another user is turned away: %s", err.text);
+	close(fd);
+}
+
 static void check_places(void)
 {
 	_cleanup_(stream_listener_closep) struct stream_listener *listener = NULL;
@@ -127,6 +152,7 @@ static void check_places(void)
 	ok(stream_listen(path, &other, &err) == -EADDRINUSE, "once");
 	check_stream(listener);
 	check_rubbish(listener);
+	check_other_user(listener);
 	listener = stream_listener_close(listener);
 	ok(stat(path, &st) < 0, "nothing is left of it");
 	chmod(folder, 0777);
