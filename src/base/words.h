@@ -22,7 +22,10 @@ unsigned words_columns(const char *text);
 /* How many bytes the text's first columns take; all of it if it has no more. */
 size_t words_bytes(const char *text, unsigned columns);
 
-/* Words in lines of at most width columns; colours take none. It begins in the given column; further lines are indented. Ends with a newline. */
+/*
+ * Words in lines of at most width columns; colours take none. The first line begins in the given column, further ones are
+ * indented; the last one is ended, too.
+ */
 void words_wrap(const char *text, unsigned column, unsigned indent, unsigned width, FILE *out);
 
 /* Text from outside as one word of a shell command that people can paste; no control characters come through. Returns buffer. */

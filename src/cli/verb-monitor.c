@@ -176,7 +176,9 @@ static void note_application(const struct run *run, const struct sensor *sensor)
 	const char *theirs = sensor->info.application, *ours = profile_info(run->judge.profile)->application;
 	char trace[1024], profile[1024];
 
-	if (!run->config.quiet && sensor->ops == &sensor_replay && theirs && ours && *theirs == '/' && *ours == '/' && strcmp(theirs, ours))
+	if (run->config.quiet || sensor->ops != &sensor_replay || !theirs || !ours)
+		return;
+	if (*theirs == '/' && *ours == '/' && strcmp(theirs, ours))
 		messages_note(&run->messages, "the trace is of %s, the profile of %s", escape_text(trace, sizeof(trace), theirs),
 			      escape_text(profile, sizeof(profile), ours));
 }
